@@ -1,0 +1,2 @@
+//! The program `dyno`.
+fn main() {}

@@ -1,0 +1,15 @@
+//! What machine and software a run was made on.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Facts that must be equal for two runs to be comparable, each as found; `unknown` where it can't be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fingerprint {
+    /// Machine: CPU model, cores, memory, kernel, hypervisor, clock source, governor, limits.
+    pub machine: BTreeMap<String, String>,
+    /// Software: dyno, interpreters, database with its settings, front, toolchains, lock-file hashes.
+    pub software: BTreeMap<String, String>,
+}

@@ -1,0 +1,23 @@
+//! The words of dyno as plain data, shared by every room. No clock, no input or output, no async.
+//!
+//! Each module is one noun of `GLOSSARY.md`. Types that are stored or printed carry their unit in the
+//! field's name (`_ns`, `_bytes`, `_per_s`).
+
+pub mod catalogue;
+pub mod check;
+pub mod child;
+pub mod event;
+pub mod fingerprint;
+pub mod histogram;
+pub mod load;
+pub mod operation;
+pub mod output;
+pub mod plan;
+pub mod record;
+pub mod stack;
+pub mod units;
+pub mod warning;
+
+pub use operation::Operation;
+pub use stack::StackName;
+pub use units::{Rate, Span};

@@ -1,0 +1,96 @@
+//! A plan as resolved: every default filled in, stored with the run.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Operation, Rate, Span, StackName};
+
+/// Stacks x operations x load, with budgets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Name, from the file's name.
+    pub name: String,
+    /// One sentence for people.
+    pub title: String,
+    /// Stacks, in the order of the file.
+    pub stacks: Vec<StackName>,
+    /// Operations that are measured.
+    pub operations: Vec<Operation>,
+    /// The stack that ratios are given against.
+    pub baseline: StackName,
+    /// Interpreter for stacks that name none, for instance `3.13`; `None` takes the newest that has locks.
+    pub interpreter: Option<String>,
+    /// What each stack may use.
+    pub capacity: Capacity,
+    /// What is in the database.
+    pub data: Data,
+    /// Blocks, slices and budget.
+    pub design: Design,
+    /// The load of throughput slices.
+    pub throughput: Throughput,
+    /// The load of latency slices; `None` measures none.
+    pub latency: Option<Latency>,
+}
+
+/// The same capacity for every stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Capacity {
+    /// Worker processes (for an engine with threads instead: its threads).
+    pub workers: u32,
+    /// Threads of each worker of a threaded server.
+    pub threads: u32,
+    /// Database connections of the whole stack, shared out over its workers.
+    pub connections: u32,
+}
+
+/// The rows in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Data {
+    /// Number of contacts.
+    pub contacts: u32,
+    /// Seed of the rows.
+    pub seed: u64,
+}
+
+/// Blocks and slices, as METHOD names them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Design {
+    /// Fewest blocks, at least 8 for an interval that may be called one.
+    pub blocks: u32,
+    /// Most blocks; more than `blocks` are done while the budget lasts.
+    pub most_blocks: u32,
+    /// Time for the whole run, preparation included. The fewest blocks are always done.
+    pub budget: Span,
+    /// Warm-up of each stack in each block, shared out over the operations.
+    pub warm_up: Span,
+    /// Beginning of each slice that isn't counted.
+    pub guard: Span,
+    /// Seed of every random choice; `None` takes one from the clock, and records it.
+    pub seed: Option<u64>,
+}
+
+/// Closed-loop slices that saturate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Throughput {
+    /// Connections, each with one request in flight.
+    pub connections: u32,
+    /// Length of a slice.
+    pub slice: Span,
+    /// Slices of each stack and operation in a block.
+    pub slices: u32,
+}
+
+/// Open-loop slices at a fixed offered rate with Poisson arrivals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// Connections that may be in use at once.
+    pub connections: u32,
+    /// Length of a slice.
+    pub slice: Span,
+    /// Slices of each stack and operation in a block.
+    pub slices: u32,
+    /// Offered rate of each operation, the same for every stack.
+    pub rates: BTreeMap<Operation, Rate>,
+}

@@ -1,0 +1,179 @@
+//! What a run folder holds. Versioned: newer code reads older folders.
+//!
+//! `run.json` is a [`Run`]; `blocks/NNNN.json` is a [`Block`]; `results.json` is an [`crate::output::RunOutput`].
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Operation, Rate, StackName, check::CheckRow, child::Usage, fingerprint::Fingerprint, load::SliceOutcome,
+    plan::Plan, warning::Warning,
+};
+
+/// Version of the run folder's format that this code writes.
+pub const FORMAT: u32 = 1;
+
+/// The head of a run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Version of the format.
+    pub format: u32,
+    /// Name of the run: the folder's name.
+    pub run: String,
+    /// The plan as resolved.
+    pub plan: Plan,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Begin, UTC, RFC 3339.
+    pub started: String,
+    /// The command that repeats it.
+    pub command: Vec<String>,
+    /// Machine and software.
+    pub fingerprint: Fingerprint,
+    /// CPUs of each part.
+    pub cpus: CpuSets,
+    /// Stacks that were prepared.
+    pub prepared: Vec<PreparedStack>,
+    /// Results of the contract's cases.
+    pub checks: Vec<CheckRow>,
+    /// Stacks that can't run or aren't measured, with the reason.
+    pub not_run: Vec<NotRun>,
+    /// What was suspicious before the first block.
+    pub warnings: Vec<Warning>,
+}
+
+/// CPUs of each part; all the same list where the machine has no room to part them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CpuSets {
+    /// Servers and fronts.
+    pub server: Vec<usize>,
+    /// Database.
+    pub database: Vec<usize>,
+    /// The load engine.
+    pub generator: Vec<usize>,
+}
+
+/// A stack that was prepared and proven.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PreparedStack {
+    /// The stack.
+    pub stack: StackName,
+    /// Whether connections are kept alive.
+    pub keep_alive: bool,
+    /// Command of each child, by role (`server`, `front`), secrets left out.
+    pub commands: BTreeMap<String, Vec<String>>,
+    /// SHA-256 of the locked requirements or of `go.sum`.
+    pub lock_sha256: String,
+    /// The app's answer to `/about`.
+    pub about: BTreeMap<String, String>,
+}
+
+/// A stack that isn't measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotRun {
+    /// The stack.
+    pub stack: StackName,
+    /// Why, with the remedy where there is one.
+    pub reason: String,
+}
+
+/// How a block ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockState {
+    /// All its slices were done.
+    Complete,
+    /// It was stopped; its slices are kept and not counted.
+    Interrupted,
+}
+
+/// Fresh processes for every stack, then slices in balanced random order. The only unit of inference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Block {
+    /// Version of the format.
+    pub format: u32,
+    /// Number of the block, from 0.
+    pub index: u32,
+    /// How it ended.
+    pub state: BlockState,
+    /// Begin, UTC, RFC 3339.
+    pub started: String,
+    /// Length in nanoseconds, starting and stopping included.
+    pub length_ns: u64,
+    /// Speed of a fixed spin before the block, in loops per millisecond: the machine's own drift.
+    pub spin_per_ms: f64,
+    /// One per stack, in order of start.
+    pub trials: Vec<Trial>,
+}
+
+/// One stack freshly started in one block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trial {
+    /// The stack.
+    pub stack: StackName,
+    /// From start to the first right answer, in nanoseconds.
+    pub ready_ns: u64,
+    /// Its slices, in order of time.
+    pub slices: Vec<Slice>,
+    /// Why it failed and its log's tail, if it did.
+    pub failure: Option<TrialFailure>,
+}
+
+/// Why a trial failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrialFailure {
+    /// What happened.
+    pub reason: String,
+    /// The last lines of the server's log.
+    pub log_tail: String,
+}
+
+/// The load of a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SliceLoad {
+    /// Closed loop: each connection sends again as soon as it is answered.
+    Closed {
+        /// Connections.
+        connections: u32,
+    },
+    /// Open loop with Poisson arrivals.
+    Open {
+        /// Offered rate.
+        rate: Rate,
+        /// Connections that may be in use at once.
+        connections: u32,
+    },
+}
+
+/// A short piece of load on one stack, all others idle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Slice {
+    /// The operation.
+    pub operation: Operation,
+    /// Its load.
+    pub load: SliceLoad,
+    /// Begin, in nanoseconds since the block's begin.
+    pub at_ns: u64,
+    /// What the engine saw.
+    pub outcome: SliceOutcome,
+    /// CPU time within the window by role: `server`, `front`, `database`, in nanoseconds.
+    pub cpu_ns: BTreeMap<String, u64>,
+    /// Usage of server and front together at the end of the slice; switches and CPU count since its begin.
+    pub usage: Usage,
+    /// The machine in the window.
+    pub machine: MachineSample,
+}
+
+/// What the machine did in a window besides us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MachineSample {
+    /// Busy time of all CPUs that none of our children nor dyno used, in nanoseconds.
+    pub foreign_ns: u64,
+    /// Time stolen by the hypervisor, all CPUs, in nanoseconds.
+    pub steal_ns: u64,
+    /// CPU time of the standing-by stacks, in nanoseconds.
+    pub standby_ns: u64,
+}
