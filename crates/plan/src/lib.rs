@@ -1,1 +1,12 @@
-//! Room `plan`.
+//! Files -> validated, ordered, seeded work: the catalogue of `stacks/`, the plans of `plans/`, and the
+//! order of slices. Reads files and nothing else; starts nothing.
+
+mod catalogue;
+mod error;
+mod file;
+mod order;
+
+pub use catalogue::{AppEntry, Catalogue, FrontEntry, ResolvedStack, ServerEntry};
+pub use error::PlanError;
+pub use file::{PlanFile, PlanSummary, find_plan, list_plans, read_plan};
+pub use order::{SliceKind, SlicePlan, block_order, block_seed};

@@ -1,0 +1,427 @@
+//! Plan files: as written (TOML, unknown keys refused) -> as resolved.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dyno_model::{
+    Operation, Rate, Span, StackName,
+    plan::{Capacity, Data, Design, Latency, Plan, Throughput},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{catalogue::Catalogue, error::PlanError};
+
+/// Fewest blocks that an interval may rest on (METHOD, section 4).
+const FEWEST_BLOCKS: u32 = 8;
+
+/// A plan as written by a person. Everything but `title`, `stacks` and `operations` has a default.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFile {
+    /// One sentence for people.
+    pub title: String,
+    /// Stacks, `app/server[/front][@interpreter]`.
+    pub stacks: Vec<StackName>,
+    /// Operations of the contract to measure.
+    pub operations: Vec<Operation>,
+    /// The stack that ratios are given against; the first one when left out.
+    #[serde(default)]
+    pub baseline: Option<StackName>,
+    /// Interpreter for stacks that name none, for instance `"3.13"`.
+    #[serde(default)]
+    pub interpreter: Option<String>,
+    /// What each stack may use.
+    #[serde(default)]
+    pub capacity: CapacityFile,
+    /// What is in the database.
+    #[serde(default)]
+    pub data: DataFile,
+    /// Blocks and budget.
+    #[serde(default)]
+    pub design: DesignFile,
+    /// Saturated slices.
+    #[serde(default)]
+    pub throughput: ThroughputFile,
+    /// Slices at a fixed rate.
+    #[serde(default)]
+    pub latency: Option<LatencyFile>,
+}
+
+/// `[capacity]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapacityFile {
+    /// Worker processes.
+    pub workers: u32,
+    /// Threads of each worker of a threaded server.
+    pub threads: u32,
+    /// Database connections of the whole stack.
+    pub connections: u32,
+}
+
+impl Default for CapacityFile {
+    fn default() -> Self {
+        Self { workers: 2, threads: 4, connections: 8 }
+    }
+}
+
+/// `[data]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataFile {
+    /// Number of contacts.
+    pub contacts: u32,
+    /// Seed of the rows.
+    pub seed: u64,
+}
+
+impl Default for DataFile {
+    fn default() -> Self {
+        Self { contacts: 10_000, seed: 1 }
+    }
+}
+
+/// `[design]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DesignFile {
+    /// Fewest blocks.
+    pub blocks: u32,
+    /// Most blocks.
+    pub most_blocks: Option<u32>,
+    /// Time for the whole run.
+    pub budget: Span,
+    /// Warm-up of each stack in each block.
+    pub warm_up: Span,
+    /// Beginning of each slice that isn't counted.
+    pub guard: Span,
+    /// Seed of every random choice.
+    pub seed: Option<u64>,
+}
+
+impl Default for DesignFile {
+    fn default() -> Self {
+        Self {
+            blocks: FEWEST_BLOCKS,
+            most_blocks: None,
+            budget: Span::seconds(540),
+            warm_up: Span::seconds(2),
+            guard: Span::milliseconds(30),
+            seed: None,
+        }
+    }
+}
+
+/// `[throughput]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ThroughputFile {
+    /// Connections, each with one request in flight.
+    pub connections: u32,
+    /// Length of a slice.
+    pub slice: Span,
+    /// Slices of each stack and operation in a block.
+    pub slices: u32,
+}
+
+impl Default for ThroughputFile {
+    fn default() -> Self {
+        Self { connections: 64, slice: Span::milliseconds(250), slices: 2 }
+    }
+}
+
+/// `[latency]`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyFile {
+    /// Connections that may be in use at once.
+    #[serde(default = "latency_connections")]
+    pub connections: u32,
+    /// Length of a slice.
+    #[serde(default = "latency_slice")]
+    pub slice: Span,
+    /// Slices of each stack and operation in a block.
+    #[serde(default = "latency_slices")]
+    pub slices: u32,
+    /// Offered rate of each operation, the same for every stack.
+    pub rates: BTreeMap<Operation, Rate>,
+}
+
+const fn latency_connections() -> u32 {
+    64
+}
+
+const fn latency_slice() -> Span {
+    Span::milliseconds(500)
+}
+
+const fn latency_slices() -> u32 {
+    1
+}
+
+/// One row of `dyno list` for plans.
+#[derive(Clone, Debug)]
+pub struct PlanSummary {
+    /// Name to give to `dyno run`.
+    pub name: String,
+    /// Its title, or what is wrong with the file.
+    pub title: String,
+}
+
+/// A line that would be right, for the key that was stumbled over.
+fn example_of(key: &str) -> &'static str {
+    match key {
+        "stacks" | "baseline" => "stacks = [\"flask/gunicorn\", \"fastapi-asyncpg/uvicorn\"]",
+        "operations" => "operations = [\"hello\", \"types\", \"contacts_fetch\"]",
+        "budget" | "warm_up" | "guard" | "slice" => "budget = \"9m\"   warm_up = \"2s\"   slice = \"250ms\"",
+        "interpreter" => "interpreter = \"3.13\"",
+        "blocks" | "most_blocks" => "blocks = 8",
+        "connections" | "workers" | "threads" | "slices" | "contacts" => "connections = 8",
+        key if key.parse::<Operation>().is_ok() => "types = \"200/s\"",
+        _ => {
+            "keys are title, stacks, operations, baseline, interpreter, [capacity], [data], [design], [throughput], [latency]; see plans/default.toml"
+        }
+    }
+}
+
+/// The file of a plan: a path when it has a `/` or ends in `.toml`, else a name in `plans`.
+///
+/// # Errors
+/// No such plan, with the names that there are.
+pub fn find_plan(plans: &Path, name: &str) -> Result<PathBuf, PlanError> {
+    if name.contains('/') || name.ends_with(".toml") {
+        return Ok(PathBuf::from(name));
+    }
+    let path = plans.join(format!("{name}.toml"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let known = plan_names(plans).join(", ");
+    Err(PlanError::UnknownPlan { name: name.to_owned(), known })
+}
+
+fn plan_names(plans: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(plans) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The plans of a folder with their titles.
+pub fn list_plans(plans: &Path, catalogue: &Catalogue) -> Vec<PlanSummary> {
+    let title = |name: &String| match read_plan(&plans.join(format!("{name}.toml")), catalogue) {
+        Ok(plan) => plan.title,
+        Err(error) => format!("can't be used: {error}"),
+    };
+    plan_names(plans).into_iter().map(|name| PlanSummary { title: title(&name), name }).collect()
+}
+
+/// Reads and resolves a plan.
+///
+/// # Errors
+/// The file can't be read; a key, unit, operation or stack is unknown; a figure is out of range. Each
+/// with the line and an example.
+pub fn read_plan(path: &Path, catalogue: &Catalogue) -> Result<Plan, PlanError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
+    let written: PlanFile =
+        toml::from_str(&text).map_err(|error| PlanError::toml(path, &text, &error, example_of))?;
+    let name = path.file_stem().map_or_else(|| "plan".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    check(path, &text, &written, catalogue)?;
+    Ok(resolve(name, written))
+}
+
+fn resolve(name: String, written: PlanFile) -> Plan {
+    let PlanFile {
+        title,
+        stacks,
+        operations,
+        baseline,
+        interpreter,
+        capacity,
+        data,
+        design,
+        throughput,
+        latency,
+    } = written;
+    Plan {
+        name,
+        title,
+        baseline: baseline.unwrap_or_else(|| stacks[0].clone()),
+        stacks,
+        operations,
+        interpreter,
+        capacity: Capacity {
+            workers: capacity.workers,
+            threads: capacity.threads,
+            connections: capacity.connections,
+        },
+        data: Data { contacts: data.contacts, seed: data.seed },
+        design: Design {
+            blocks: design.blocks,
+            most_blocks: design.most_blocks.unwrap_or(design.blocks),
+            budget: design.budget,
+            warm_up: design.warm_up,
+            guard: design.guard,
+            seed: design.seed,
+        },
+        throughput: Throughput {
+            connections: throughput.connections,
+            slice: throughput.slice,
+            slices: throughput.slices,
+        },
+        latency: latency.map(|latency| Latency {
+            connections: latency.connections,
+            slice: latency.slice,
+            slices: latency.slices,
+            rates: latency.rates,
+        }),
+    }
+}
+
+/// What the types alone can't refuse.
+fn check(path: &Path, text: &str, plan: &PlanFile, catalogue: &Catalogue) -> Result<(), PlanError> {
+    let at = |needle: &str, message: String, key: &str| {
+        Err(PlanError::at(path, text, needle, message, example_of(key)))
+    };
+    if plan.stacks.is_empty() {
+        return at("stacks", "`stacks` is empty: a plan needs at least one".to_owned(), "stacks");
+    }
+    if plan.operations.is_empty() {
+        return at("operations", "`operations` is empty: a plan needs at least one".to_owned(), "operations");
+    }
+    for (index, stack) in plan.stacks.iter().enumerate() {
+        if let Err(error) = catalogue.resolve(stack) {
+            return at(&stack.to_string(), error.to_string(), "stacks");
+        }
+        if plan.stacks[..index].contains(stack) {
+            return at(&stack.to_string(), format!("`{stack}` is there twice"), "stacks");
+        }
+    }
+    if let Some(baseline) = &plan.baseline
+        && !plan.stacks.contains(baseline)
+    {
+        return at(
+            "baseline",
+            format!("the baseline `{baseline}` isn't one of the plan's stacks"),
+            "baseline",
+        );
+    }
+    for (index, operation) in plan.operations.iter().enumerate() {
+        if plan.operations[..index].contains(operation) {
+            return at("operations", format!("`{operation}` is there twice"), "operations");
+        }
+        if !MEASURABLE.contains(operation) {
+            let message = format!("`{operation}` is proven by the contract's cases, not timed");
+            return at("operations", message, "operations");
+        }
+    }
+    for (key, value, range) in ranges(plan) {
+        if !range.contains(&value) {
+            let message = format!("`{key} = {value}` is out of range: {} to {}", range.start(), range.end());
+            return at(key, message, key);
+        }
+    }
+    if plan.capacity.connections < plan.capacity.workers {
+        let message = "fewer database `connections` than `workers`: each worker needs one".to_owned();
+        return at("connections", message, "connections");
+    }
+    if plan.throughput.slice.0 < 2 * plan.design.guard.0 {
+        return at("slice", "a `slice` must be at least twice the `guard`".to_owned(), "slice");
+    }
+    if let Some(latency) = &plan.latency
+        && let Some(operation) = latency.rates.keys().find(|operation| !plan.operations.contains(operation))
+    {
+        let message = format!("a rate for `{operation}`, which isn't one of the plan's operations");
+        return at(operation.name(), message, "types");
+    }
+    Ok(())
+}
+
+/// Operations that can be timed: reading ones, for all stacks share one database whose rows must stay alike.
+const MEASURABLE: [Operation; 8] = [
+    Operation::Hello,
+    Operation::HelloHtml,
+    Operation::Heartbeat,
+    Operation::Version,
+    Operation::Types,
+    Operation::ContactsFor,
+    Operation::ContactsFetch,
+    Operation::Contact,
+];
+
+fn ranges(plan: &PlanFile) -> Vec<(&'static str, u32, std::ops::RangeInclusive<u32>)> {
+    let mut ranges = vec![
+        ("workers", plan.capacity.workers, 1..=64),
+        ("threads", plan.capacity.threads, 1..=256),
+        ("connections", plan.capacity.connections, 1..=1000),
+        ("contacts", plan.data.contacts, 200..=10_000_000),
+        ("blocks", plan.design.blocks, 1..=1000),
+        ("most_blocks", plan.design.most_blocks.unwrap_or(plan.design.blocks), plan.design.blocks..=1000),
+        ("connections", plan.throughput.connections, 1..=10_000),
+        ("slices", plan.throughput.slices, 1..=100),
+    ];
+    if let Some(latency) = &plan.latency {
+        ranges.push(("connections", latency.connections, 1..=10_000));
+        ranges.push(("slices", latency.slices, 1..=100));
+    }
+    ranges
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A plan of one stack with `rest` added, past the checks against a catalogue.
+    pub(crate) fn plan_of(rest: &str) -> Plan {
+        let text = format!("title = \"t\"\nstacks = [\"a/b\"]\n{rest}");
+        resolve("t".to_owned(), toml::from_str(&text).unwrap())
+    }
+
+    fn repository() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    fn refused(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        fs::write(&path, text).unwrap();
+        let catalogue = Catalogue::read(&repository().join("stacks")).unwrap();
+        let error = read_plan(&path, &catalogue).expect_err("the plan must be refused").to_string();
+        error.replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    const HEAD: &str = "title = \"mine\"\nstacks = [\"flask/gunicorn\"]\noperations = [\"types\"]\n";
+
+    #[test]
+    fn what_is_wrong_is_said_with_file_line_and_example() {
+        let bad = |rest: &str| refused(&format!("{HEAD}{rest}"));
+        insta::assert_snapshot!("unknown key", bad("colour = 1\n"));
+        insta::assert_snapshot!("unknown key in a table", bad("[design]\nblock = 8\n"));
+        insta::assert_snapshot!("unknown unit", bad("[design]\nbudget = \"9min\"\n"));
+        insta::assert_snapshot!("no unit", bad("[latency.rates]\ntypes = \"200\"\n"));
+        insta::assert_snapshot!("out of range", bad("[capacity]\nworkers = 0\n"));
+        insta::assert_snapshot!("baseline", bad("baseline = \"tornado/tornado\"\n"));
+        insta::assert_snapshot!("unknown stack", refused(&HEAD.replace("gunicorn", "gunicron")));
+        insta::assert_snapshot!("unknown operation", refused(&HEAD.replace("\"types\"", "\"type\"")));
+        insta::assert_snapshot!("not TOML", refused("title = \n"));
+    }
+
+    #[test]
+    fn the_committed_plans_and_catalogue_hold_together() {
+        let catalogue = Catalogue::read(&repository().join("stacks")).unwrap();
+        assert_eq!(catalogue.contradictions(), Vec::<String>::new());
+        let plans = list_plans(&repository().join("plans"), &catalogue);
+        let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+        assert!(names.contains(&"default") && names.contains(&"smoke"), "{names:?}");
+        for name in names {
+            read_plan(&repository().join(format!("plans/{name}.toml")), &catalogue).unwrap();
+        }
+    }
+}
