@@ -1,0 +1,39 @@
+"""Settings from environment variables, as twelve-factor has it."""
+
+import os
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+def required(name):
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise SystemExit(
+            f"{name} is not set: for instance DATABASE_URL=postgres://me:secret@127.0.0.1/dyno"
+        ) from None
+
+
+DATABASE_URL = required("DATABASE_URL")
+POOL_SIZE = int(os.environ.get("DYNO_POOL_SIZE", "4"))
+WORKERS = int(os.environ.get("DYNO_WORKERS", "1"))
+THREADS = int(os.environ.get("DYNO_THREADS", "1"))
+SERVER = os.environ.get("DYNO_SERVER", "unknown")
+HOST = os.environ.get("DYNO_HOST", "127.0.0.1")
+PORT = int(os.environ.get("DYNO_PORT", "8000"))
+
+# Seconds: how long a request waits for a pooled connection, and the heartbeat for an answer.
+POOL_TIMEOUT = 30
+HEARTBEAT_TIMEOUT = 2
+
+
+def database_parts(url):
+    """The URL's parts for drivers and ORMs that want them one by one."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    return {
+        "host": query.get("host", [parts.hostname or "127.0.0.1"])[0],
+        "port": parts.port or 5432,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "dbname": unquote(parts.path.lstrip("/")) or unquote(parts.username or ""),
+    }

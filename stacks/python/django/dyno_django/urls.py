@@ -1,0 +1,19 @@
+"""Paths of the contract."""
+
+from django.urls import path
+
+from dyno_django import views
+
+urlpatterns = [
+    path("v1/hello", views.hello_text),
+    path("v2/hello", views.hello_html),
+    path("heartbeat", views.heartbeat),
+    path("about", views.facts),
+    path("version", views.version),
+    path("types", views.types),
+    path("contacts", views.contact_create),
+    path("contacts/for", views.contacts_for),
+    path("contacts/fetch", views.contacts_fetch),
+    path("contacts/<str:contact_id>", views.contact),
+    path("fibonacci/<str:n>", views.fibonacci_of),
+]

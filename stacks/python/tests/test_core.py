@@ -1,0 +1,101 @@
+"""The shared core's pure logic."""
+
+import pytest
+from dyno_core import contacts, hello, parameters
+from dyno_core.fibonacci import fibonacci
+from dyno_core.sql import NUMBERED, PERCENT
+
+
+def arguments(**values):
+    return lambda name: values.get(name, [])
+
+
+def test_a_page_has_the_contracts_defaults():
+    page = parameters.page(arguments())
+    assert (page.limit, page.offset, page.starts) == (100, 0, "")
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "", "1.5", "1_0", " 7", "٣", "9" * 30])
+def test_limits_that_are_refused(limit):
+    with pytest.raises(parameters.Invalid, match="limit must be a whole number from 1 to 200"):
+        parameters.page(arguments(limit=[limit]))
+
+
+def test_a_repeated_parameter_is_refused():
+    with pytest.raises(parameters.Invalid, match="more than once"):
+        parameters.page(arguments(limit=["1", "2"]))
+
+
+def test_nul_in_a_prefix_is_refused():
+    with pytest.raises(parameters.Invalid, match="NUL"):
+        parameters.page(arguments(starts=["a\0"]))
+
+
+@pytest.mark.parametrize(
+    ("starts", "like"), [("ab", "ab%"), ("100%", "100\\%%"), ("a_b", "a\\_b%"), ("\\", "\\\\%"), ("Ω", "Ω%")]
+)
+def test_a_prefix_is_taken_literally(starts, like):
+    assert parameters.page(arguments(starts=[starts])).like == like
+
+
+def test_a_contacts_number_beyond_the_columns_range_is_not_found():
+    with pytest.raises(parameters.NotFound):
+        parameters.contact_id(str(2**31))
+    with pytest.raises(parameters.Invalid):
+        parameters.contact_id("seven")
+    assert parameters.contact_id("7") == 7
+
+
+def test_fibonacci_starts_with_two_ones():
+    assert [fibonacci(n) for n in range(8)] == [1, 1, 2, 3, 5, 8, 13, 21]
+
+
+def test_html_is_escaped():
+    assert hello.hello_html("<b a='1'>&") == "<blink>Hello &lt;b a=&#x27;1&#x27;&gt;&amp;!</blink>"
+    assert hello.hello(None) == "Hello World!"
+
+
+def test_details_go_to_their_contacts_in_order():
+    page = [contacts.contact((7, "A", "B", 2, "Friends")), contacts.contact((9, "C", "D", 1, "Relatives"))]
+    found = contacts.attach(page, [(9, "1"), (9, "2")], [(7, "a@b")])
+    assert [one["phones"] for one in found] == [[], ["1", "2"]]
+    assert [one["emails"] for one in found] == [["a@b"], []]
+
+
+def test_both_spellings_of_a_page():
+    page = parameters.Page(5, 10, "a%")
+    assert NUMBERED.page(page)[1] == PERCENT.page(page)[1] == ("a\\%%", 5, 10)
+    assert "$3" in NUMBERED.page(page)[0]
+    assert "%s" in PERCENT.page(page)[0] and "$" not in PERCENT.page(page)[0]
+
+
+GOOD = b'{"first_name": "Zo\xc3\xab", "last_name": "B", "type_id": 2, "phones": ["1"]}'
+
+
+def test_a_contact_to_store():
+    new = parameters.new_contact(GOOD)
+    assert (new.first_name, new.type_id, new.phones, new.emails) == ("Zoë", 2, ["1"], [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff",
+        GOOD.replace(b'"B"', b'""'),
+        GOOD.replace(b'"B"', b'"' + b"x" * 101 + b'"'),
+        GOOD.replace(b'"B"', b'"\\u0000"'),
+        GOOD.replace(b'"B"', b'"\\ud800"'),
+        GOOD.replace(b'"B"', b"7"),
+        GOOD.replace(b"2,", b'"2",'),
+        GOOD.replace(b"2,", b"true,"),
+        GOOD.replace(b"2,", b"99999999999,"),
+        GOOD.replace(b'["1"]', b'"1"'),
+        GOOD.replace(b'["1"]', b"[1]"),
+    ],
+)
+def test_bodies_that_are_refused(body):
+    with pytest.raises(parameters.Invalid):
+        parameters.new_contact(body)
