@@ -1,6 +1,7 @@
 """The shared core's pure logic."""
 
 import pytest
+
 from dyno_core import contacts, hello, parameters
 from dyno_core.fibonacci import fibonacci
 from dyno_core.sql import NUMBERED, PERCENT

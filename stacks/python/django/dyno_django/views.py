@@ -5,14 +5,14 @@ from django.db import connection, transaction
 from django.db.models import BooleanField, F, Func, Value
 from django.db.models.functions import Lower
 from django.http import HttpResponse
-from dyno_core import VERSION, hello, parameters
-from dyno_core.about import about
-from dyno_core.fibonacci import fibonacci
 from psycopg_pool import PoolTimeout
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from dyno_core import VERSION, hello, parameters
+from dyno_core.about import about
+from dyno_core.fibonacci import fibonacci
 from dyno_django.models import Contact, ContactType, Email, Phone
 from dyno_django.serializers import ContactSerializer, ContactTypeSerializer
 

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import aiopg
 import psycopg2
+from fastapi import Depends, Request
+from psycopg2.errors import ForeignKeyViolation
+
 from dyno_core import contacts, parameters, settings
 from dyno_core.sql import PERCENT as SQL
 from dyno_fastapi import Contact, ContactType, NewContact, PageOf, create_app, heartbeat_answer
-from fastapi import Depends, Request
-from psycopg2.errors import ForeignKeyViolation
 
 NAME = "fastapi-aiopg"
 

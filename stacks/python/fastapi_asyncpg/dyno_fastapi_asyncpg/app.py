@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import asyncpg
+from fastapi import Depends, Request
+
 from dyno_core import contacts, parameters, settings
 from dyno_core.sql import NUMBERED as SQL
 from dyno_fastapi import Contact, ContactType, NewContact, PageOf, create_app, heartbeat_answer
-from fastapi import Depends, Request
 
 NAME = "fastapi-asyncpg"
 

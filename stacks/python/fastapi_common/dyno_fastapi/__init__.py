@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from dyno_core import VERSION, hello, parameters
-from dyno_core.about import about
-from dyno_core.fibonacci import fibonacci
 from fastapi import Depends, FastAPI, Form, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from dyno_core import VERSION, hello, parameters
+from dyno_core.about import about
+from dyno_core.fibonacci import fibonacci
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 Phone = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[^\x00]*$")]

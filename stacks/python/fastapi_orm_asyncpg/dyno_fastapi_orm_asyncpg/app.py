@@ -4,13 +4,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from dyno_core import parameters, settings
-from dyno_fastapi import Contact, ContactType, NewContact, PageOf, create_app, heartbeat_answer
 from fastapi import Depends
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from dyno_core import parameters, settings
+from dyno_fastapi import Contact, ContactType, NewContact, PageOf, create_app, heartbeat_answer
 from dyno_fastapi_orm_asyncpg import models
 
 NAME = "fastapi-orm-asyncpg"

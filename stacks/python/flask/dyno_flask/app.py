@@ -1,13 +1,14 @@
 """Flask with psycopg 3 and a connection pool."""
 
-from dyno_core import VERSION, contacts, hello, parameters, settings
-from dyno_core.about import about
-from dyno_core.fibonacci import fibonacci
-from dyno_core.sql import PERCENT as SQL
 from flask import Flask, Response, jsonify, request
 from psycopg import Error as DatabaseError
 from psycopg.errors import ForeignKeyViolation
 from psycopg_pool import ConnectionPool, PoolTimeout
+
+from dyno_core import VERSION, contacts, hello, parameters, settings
+from dyno_core.about import about
+from dyno_core.fibonacci import fibonacci
+from dyno_core.sql import PERCENT as SQL
 
 # Each worker imports the app after its fork, so the pool's threads and connections are its own.
 pool = ConnectionPool(

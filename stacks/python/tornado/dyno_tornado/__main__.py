@@ -8,13 +8,14 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.process
 import tornado.web
+from psycopg import Error as DatabaseError
+from psycopg.errors import ForeignKeyViolation
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
 from dyno_core import VERSION, contacts, hello, parameters, settings
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
 from dyno_core.sql import PERCENT as SQL
-from psycopg import Error as DatabaseError
-from psycopg.errors import ForeignKeyViolation
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 
 class Handler(tornado.web.RequestHandler):
