@@ -1,1 +1,16 @@
-//! Room `supervise`.
+//! Starts, readies, stops and kills whole trees of processes, and samples what they use.
+//!
+//! Each child is started by a *keeper*, a small process between dyno and the child (see [`keeper`]), so
+//! that nothing survives dyno, however dyno dies. This room never measures load and never decides what
+//! to start.
+
+mod cgroup;
+mod child;
+mod error;
+pub mod keeper;
+pub mod machine;
+mod processes;
+
+pub use cgroup::Accounting;
+pub use child::{Child, Exit, Readiness, Stopped, Supervisor, SupervisorOptions};
+pub use error::SuperviseError;
