@@ -247,13 +247,13 @@ impl Engine {
     ) {
         done.clear();
         for event in 0..self.events.len() {
-            let data = self.events[event].data.u64();
+            let Event { flags, data } = self.events[event];
+            let data = data.u64();
             if data == TIMER {
                 continue;
             }
             let index = data as usize;
-            let ending =
-                self.events[event].flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+            let ending = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
             let Some(flight) = self.connections[index].in_flight else {
                 // An idle connection that has news has been closed, or never was asked; EPOLLOUT alone is none.
                 if self.connections[index].stream.is_some() && !self.connections[index].is_idle_and_open() {
