@@ -1,1 +1,47 @@
-//! Room `provision`.
+//! Interpreters, locked packages, PostgreSQL, nginx and Go, in dyno's own cache; says exactly what it did.
+//!
+//! Nothing is installed unless [`Context::setup`] allows it, every outside command is told before it runs, and
+//! what is in the cache is used without the network. Long-running programs are only described here
+//! ([`dyno_model::child::ChildSpec`]); another room starts them.
+
+mod command;
+pub mod database;
+pub mod doctor;
+mod embedded;
+mod error;
+mod fingerprint;
+mod go;
+mod home;
+mod interpreter;
+mod nginx;
+mod python;
+
+use std::net::{Ipv4Addr, TcpListener};
+
+pub use embedded::{EmbeddedDatabase, NAME as DATABASE, PostgresBinaries, postgres};
+pub use error::ProvisionError;
+pub use fingerprint::machine_facts;
+pub use go::{Built, go, go_build};
+pub use home::{Home, HomeLock};
+pub use interpreter::{Interpreter, interpreters};
+pub use nginx::{Nginx, nginx};
+pub use python::{PythonEnvironment, python_environment, uv};
+
+/// What every step of provisioning needs.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The cache.
+    pub home: &'a Home,
+    /// Whether something may be downloaded into the cache.
+    pub setup: bool,
+    /// Is told each outside command before it runs.
+    pub echo: &'a (dyn Fn(&[String]) + Sync),
+}
+
+/// A TCP port on loopback that was free a moment ago.
+///
+/// # Errors
+/// No port can be bound.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

