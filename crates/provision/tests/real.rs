@@ -10,7 +10,7 @@ use std::{
 };
 
 use dyno_provision::{
-    Context, Home, ProvisionError, database, free_port, interpreters, postgres, python_environment,
+    Context, DATABASE, Home, ProvisionError, database, free_port, interpreters, postgres, python_environment,
 };
 
 /// A folder that other users may enter, for PostgreSQL is one when this is root.
