@@ -1,0 +1,179 @@
+//! The cases as data: `contract/cases.toml`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use dyno_model::Operation;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::ContractError;
+
+/// All cases, by operation.
+#[derive(Clone, Debug)]
+pub struct Cases {
+    by_operation: BTreeMap<Operation, Vec<Case>>,
+}
+
+/// One request and what must come back; see the head of `cases.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    pub request: String,
+    #[serde(default, rename = "as")]
+    pub content_type: Option<String>,
+    #[serde(default)]
+    pub send: Option<String>,
+    #[serde(default)]
+    pub status: Vec<u16>,
+    #[serde(default)]
+    pub text: Option<String>,
+    #[serde(default)]
+    pub json: Option<String>,
+    #[serde(default)]
+    pub page: Option<Page>,
+    #[serde(default)]
+    pub contact: Option<String>,
+    #[serde(default)]
+    pub detail: bool,
+    #[serde(default)]
+    pub stores: Option<bool>,
+}
+
+/// A page of contacts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Page {
+    pub limit: usize,
+    pub offset: usize,
+    pub starts: String,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { limit: 100, offset: 0, starts: String::new() }
+    }
+}
+
+/// A body larger than any name may be.
+const LARGE: usize = 64 * 1024;
+
+impl Cases {
+    /// Reads the cases of a `contract/` folder.
+    ///
+    /// # Errors
+    /// The file can't be read, or says something unknown.
+    pub fn read(folder: &Path) -> Result<Self, ContractError> {
+        let path = folder.join("cases.toml");
+        let error = |reason: String| ContractError::Cases { path: path.display().to_string(), reason };
+        let text = std::fs::read_to_string(&path).map_err(|e| error(e.to_string()))?;
+        Self::parse(&text).map_err(error)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut written: BTreeMap<String, Vec<Case>> =
+            toml::from_str(text).map_err(|error| error.to_string())?;
+        // Both ways to a page get the same cases.
+        let pages = written.remove("pages").unwrap_or_default();
+        for (name, path) in [("contacts_for", "/contacts/for"), ("contacts_fetch", "/contacts/fetch")] {
+            let at = |case: &Case| Case { request: format!("GET {path}{}", case.request), ..case.clone() };
+            written.insert(name.to_owned(), pages.iter().map(at).collect());
+        }
+        let mut by_operation = BTreeMap::new();
+        for (name, cases) in written {
+            by_operation.insert(name.parse::<Operation>().map_err(|error| error.to_string())?, cases);
+        }
+        Ok(Self { by_operation })
+    }
+
+    /// The cases of an operation.
+    pub fn of(&self, operation: Operation) -> &[Case] {
+        self.by_operation.get(&operation).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every prefix that a page starts with.
+    pub(crate) fn prefixes(&self) -> Vec<String> {
+        let cases = self.by_operation.values().flatten();
+        cases.filter_map(|case| Some(case.page.as_ref()?.starts.clone())).collect()
+    }
+}
+
+impl Case {
+    /// Method and target, with the highest contact's number filled in.
+    pub fn method_and_target(&self, last: i32) -> (String, String) {
+        let request = self.request.replace("{last}", &last.to_string());
+        match request.split_once(' ') {
+            Some((method, target)) => (method.to_owned(), target.to_owned()),
+            None => ("GET".to_owned(), request),
+        }
+    }
+
+    /// The body to send, with its content type.
+    pub fn body(&self) -> Option<(String, Vec<u8>)> {
+        let send = self.send.as_ref()?.replace("{64KiB}", &"x".repeat(LARGE));
+        let content_type = self.content_type.clone().unwrap_or_else(|| "application/json".to_owned());
+        Some((content_type, send.into_bytes()))
+    }
+
+    /// The statuses that are right.
+    pub fn statuses(&self) -> Vec<u16> {
+        match self.stores {
+            Some(true) => vec![201],
+            Some(false) => vec![422],
+            None if self.status.is_empty() => vec![200],
+            None => self.status.clone(),
+        }
+    }
+
+    /// The JSON value that is right, if the case itself says it.
+    pub fn json_value(&self, app: &str) -> Option<Value> {
+        serde_json::from_str(&self.json.as_ref()?.replace("{app}", app)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contract")
+    }
+
+    #[test]
+    fn every_operation_but_tasks_and_about_has_cases() {
+        let cases = Cases::read(&folder()).unwrap();
+        for operation in Operation::ALL {
+            let proven_elsewhere =
+                [Operation::About, Operation::TaskStart, Operation::TaskResult].contains(&operation);
+            assert_eq!(cases.of(operation).is_empty(), proven_elsewhere, "{operation}");
+            for case in cases.of(operation) {
+                assert_eq!(case.json.is_some(), case.json_value("x").is_some(), "{}: JSON", case.request);
+            }
+        }
+        assert!(Cases::parse("[[types]]\nrequest = \"GET /types\"\ncolour = 1\n").is_err());
+    }
+
+    #[test]
+    fn the_openapi_document_has_every_operation_at_the_path_of_its_cases() {
+        let text = std::fs::read_to_string(folder().join("openapi.yaml")).unwrap();
+        let document: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).unwrap();
+        let mut documented = BTreeMap::new();
+        for (path, methods) in document["paths"].as_mapping().unwrap() {
+            for (method, operation) in methods.as_mapping().unwrap() {
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                documented
+                    .insert(id, (method.as_str().unwrap().to_owned(), path.as_str().unwrap().to_owned()));
+            }
+        }
+        let cases = Cases::read(&folder()).unwrap();
+        for operation in Operation::ALL {
+            let (method, path) = &documented[operation.name()];
+            let stem = path.split('{').next().unwrap();
+            let mut asked = cases.of(operation).iter().map(|case| case.method_and_target(1));
+            let first = asked.next();
+            if let Some((asked_method, target)) = first {
+                assert_eq!(asked_method.to_lowercase(), *method, "{operation}");
+                assert!(target.starts_with(stem), "{operation}: {target} isn't {path}");
+            }
+        }
+    }
+}

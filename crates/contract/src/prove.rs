@@ -1,0 +1,330 @@
+//! One stack against all cases.
+
+use std::{collections::BTreeMap, net::SocketAddr, thread};
+
+use dyno_model::{
+    Operation, StackName,
+    check::{CheckOutcome, CheckRow},
+};
+use postgres::NoTls;
+use serde_json::{Value, json};
+
+use crate::{
+    Cases, Truth,
+    cases::{Case, Page},
+    difference::{difference, shorten},
+    http::{Answer, Client},
+    statements,
+};
+
+/// A stack that is up.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The stack.
+    pub stack: &'a StackName,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Operations that its manifest doesn't offer, with the reason.
+    pub not_offered: &'a BTreeMap<Operation, String>,
+}
+
+/// What came of the cases.
+#[derive(Clone, Debug, Default)]
+pub struct Proof {
+    /// One row for each operation of the contract.
+    pub rows: Vec<CheckRow>,
+    /// Answers whose value the contract fixes, by request, for comparing across stacks.
+    pub answers: BTreeMap<String, Value>,
+    /// The answer to `/about`.
+    pub about: BTreeMap<String, String>,
+}
+
+/// Requests whose statements are counted.
+const COUNTED: usize = 5;
+/// Requests at once.
+const PARALLEL: usize = 200;
+
+/// What `/about` must tell.
+const FACTS: [&str; 15] = [
+    "app",
+    "framework",
+    "framework_version",
+    "server",
+    "server_version",
+    "interpreter",
+    "implementation",
+    "gil",
+    "event_loop",
+    "driver",
+    "driver_version",
+    "pid",
+    "workers",
+    "threads",
+    "pool_size",
+];
+
+struct Prover<'a> {
+    subject: Subject<'a>,
+    client: Client,
+    database_url: &'a str,
+    truth: &'a Truth,
+    answers: BTreeMap<String, Value>,
+    about: BTreeMap<String, String>,
+}
+
+/// Runs every case against a stack that is up, and restores the rows that the cases stored.
+pub fn prove(
+    subject: Subject<'_>,
+    cases: &Cases,
+    truth: &Truth,
+    database_url: &str,
+    progress: &mut dyn FnMut(Operation),
+) -> Proof {
+    let client = Client::new(subject.address);
+    let mut prover =
+        Prover { subject, client, database_url, truth, answers: BTreeMap::new(), about: BTreeMap::new() };
+    let mut rows = Vec::new();
+    for operation in Operation::ALL {
+        progress(operation);
+        rows.push(match subject.not_offered.get(&operation) {
+            Some(reason) => row(subject.stack, operation, CheckOutcome::NotOffered, reason.clone()),
+            None => prover.operation(operation, cases),
+        });
+    }
+    Proof { rows, answers: prover.answers, about: prover.about }
+}
+
+fn row(stack: &StackName, operation: Operation, outcome: CheckOutcome, detail: String) -> CheckRow {
+    CheckRow { stack: stack.clone(), operation, outcome, detail }
+}
+
+impl Prover<'_> {
+    fn operation(&mut self, operation: Operation, cases: &Cases) -> CheckRow {
+        let mut tried = 0;
+        let mut failures = Vec::new();
+        let mut note = String::new();
+        for case in cases.of(operation) {
+            tried += 1;
+            if let Err(failure) = self.case(case) {
+                failures.push(failure);
+            }
+        }
+        let more: Vec<Result<String, String>> = match operation {
+            Operation::About => vec![self.facts()],
+            Operation::Types => vec![self.statements("/types", 1)],
+            Operation::ContactsFor => vec![self.statements("/contacts/for?limit=20", 3)],
+            Operation::ContactsFetch => vec![self.statements("/contacts/fetch?limit=20", 3), self.parallel()],
+            Operation::ContactCreate => vec![self.restore()],
+            _ => Vec::new(),
+        };
+        for result in more {
+            tried += 1;
+            match result {
+                Ok(words) if words.is_empty() => {}
+                Ok(words) => note = format!("; {words}"),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if tried == 0 {
+            let detail = "offered, and no case proves it".to_owned();
+            return row(self.subject.stack, operation, CheckOutcome::Fail, detail);
+        }
+        if failures.is_empty() {
+            return row(self.subject.stack, operation, CheckOutcome::Pass, format!("{tried} cases{note}"));
+        }
+        let detail = format!("{} of {tried} cases failed: {}", failures.len(), failures.join("; "));
+        row(self.subject.stack, operation, CheckOutcome::Fail, detail)
+    }
+
+    fn case(&mut self, case: &Case) -> Result<(), String> {
+        let (method, target) = case.method_and_target(self.truth.last());
+        let request = format!("{method} {target}");
+        let wrong = |what: String| format!("{request}: {what}");
+        let body = case.body();
+        let body = body.as_ref().map(|(content_type, body)| (content_type.as_str(), body.as_slice()));
+        let before = case.stores.map(|_| self.count_contacts()).transpose().map_err(&wrong)?;
+        let answer = self.client.ask(&method, &target, body).map_err(&wrong)?;
+        if !case.statuses().contains(&answer.status) {
+            let text = shorten(&String::from_utf8_lossy(&answer.body));
+            return Err(wrong(format!("status {} instead of {:?}: {text}", answer.status, case.statuses())));
+        }
+        if let Some(expected) = &case.text {
+            return self.text(case, expected, &answer).map_err(wrong);
+        }
+        if let Some(stores) = case.stores {
+            let grown = self.count_contacts().map_err(&wrong)? - before.unwrap_or(0);
+            if grown != i64::from(stores) {
+                return Err(wrong(format!("{grown} contacts stored instead of {}", i64::from(stores))));
+            }
+            return if stores { self.stored(case, &answer) } else { has_detail(&answer) }.map_err(wrong);
+        }
+        if case.detail {
+            return has_detail(&answer).map_err(wrong);
+        }
+        let expected = case.json_value(&self.subject.stack.app);
+        let expected =
+            expected.or_else(|| case.page.as_ref().map(|page| self.truth.page(page))).or_else(|| {
+                let id = case.contact.as_ref()?.replace("{last}", &self.truth.last().to_string());
+                self.truth.contact(id.parse().ok()?).cloned()
+            });
+        let Some(expected) = expected else { return Ok(()) };
+        let got = json_body(&answer).map_err(&wrong)?;
+        if let Some(found) = difference(&expected, &got) {
+            return Err(wrong(found));
+        }
+        if !target.starts_with("/heartbeat") {
+            self.answers.insert(request, got);
+        }
+        Ok(())
+    }
+
+    fn text(&self, case: &Case, expected: &str, answer: &Answer) -> Result<(), String> {
+        let wanted = if case.request.contains("/v2/") { "text/html; charset=utf-8" } else { "text/plain" };
+        let content_type = answer.content_type.to_lowercase().replace("; ", ";");
+        if !content_type.starts_with(&wanted.replace("; ", ";")) {
+            return Err(format!("content type {:?} instead of {wanted:?}", answer.content_type));
+        }
+        let got = String::from_utf8_lossy(&answer.body);
+        if got == expected { Ok(()) } else { Err(format!("{:?} instead of {expected:?}", shorten(&got))) }
+    }
+
+    /// A stored contact is what was sent, and reading it gives the same.
+    fn stored(&self, case: &Case, answer: &Answer) -> Result<(), String> {
+        let sent: Value =
+            case.send.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let got = json_body(answer)?;
+        let type_names = ["Relatives", "Friends", "Colleagues"];
+        let type_id = sent["type_id"].as_u64().unwrap_or(1);
+        let list = |name: &str| sent.get(name).cloned().unwrap_or_else(|| json!([]));
+        let expected = json!({
+            "contact_id": got["contact_id"],
+            "first_name": sent["first_name"],
+            "last_name": sent["last_name"],
+            "contact_type": {"type_id": type_id, "type_name": type_names.get(type_id as usize - 1)},
+            "phones": list("phones"),
+            "emails": list("emails"),
+        });
+        if let Some(found) = difference(&expected, &got) {
+            return Err(found);
+        }
+        let read = self.client.ask("GET", &format!("/contacts/{}", got["contact_id"]), None)?;
+        match difference(&got, &json_body(&read)?) {
+            None => Ok(()),
+            Some(found) => Err(format!("read back: {found}")),
+        }
+    }
+
+    fn count_contacts(&self) -> Result<i64, String> {
+        let words = |error: postgres::Error| format!("the database: {error}");
+        let mut client = postgres::Client::connect(self.database_url, NoTls).map_err(words)?;
+        Ok(client.query_one("select count(*) from contacts", &[]).map_err(words)?.get(0))
+    }
+
+    /// Takes away what the cases stored, so that every stack sees the same rows and hands out the same numbers.
+    fn restore(&self) -> Result<String, String> {
+        let words = |error: postgres::Error| format!("the database: {error}");
+        let mut client = postgres::Client::connect(self.database_url, NoTls).map_err(words)?;
+        client.execute("delete from contacts where contact_id > $1", &[&self.truth.last()]).map_err(words)?;
+        let reset = "select setval('contacts_contact_id_seq', (select max(contact_id) from contacts)), \
+            setval('contact_phones_phone_id_seq', (select max(phone_id) from contact_phones)), \
+            setval('contact_emails_email_id_seq', (select max(email_id) from contact_emails))";
+        client.batch_execute(reset).map_err(words)?;
+        let left = self.count_contacts()?;
+        if left == self.truth.len() as i64 {
+            Ok(String::new())
+        } else {
+            Err(format!("{left} contacts are left after the cases"))
+        }
+    }
+
+    fn facts(&mut self) -> Result<String, String> {
+        let answer =
+            self.client.ask("GET", "/about", None).map_err(|error| format!("GET /about: {error}"))?;
+        let about = json_body(&answer).map_err(|error| format!("GET /about: {error}"))?;
+        let missing: Vec<&str> = FACTS.into_iter().filter(|fact| about.get(fact).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(format!("GET /about: {} missing", missing.join(", ")));
+        }
+        if about["app"] != *self.subject.stack.app {
+            return Err(format!(
+                "GET /about: app is {} instead of {:?}",
+                about["app"], self.subject.stack.app
+            ));
+        }
+        for (name, value) in about.as_object().into_iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.about.insert(name.clone(), text);
+        }
+        Ok(String::new())
+    }
+
+    fn statements(&self, target: &str, each: i64) -> Result<String, String> {
+        let mut failed = None;
+        let counted = statements::count(self.database_url, &mut || {
+            for _ in 0..COUNTED {
+                failed = failed.take().or(self.client.ask("GET", target, None).err());
+            }
+        });
+        match (counted, failed) {
+            (_, Some(failure)) => Err(format!("GET {target}: {failure}")),
+            (Err(why), None) => Ok(format!("statements not counted: {why}")),
+            (Ok(count), None) if count == each * COUNTED as i64 => Ok(format!("{each} statements each")),
+            (Ok(count), None) => {
+                let got = count as f64 / COUNTED as f64;
+                Err(format!("GET {target}: {got} statements each instead of {each}"))
+            }
+        }
+    }
+
+    /// Many requests at once, each with an answer of its own.
+    fn parallel(&self) -> Result<String, String> {
+        let ask = |index: usize| {
+            let offset = index % self.truth.len().max(1);
+            let target = format!("/contacts/fetch?limit=3&offset={offset}");
+            let answer = self.client.ask("GET", &target, None)?;
+            let expected = self.truth.page(&Page { limit: 3, offset, starts: String::new() });
+            match difference(&expected, &json_body(&answer)?) {
+                None => Ok(()),
+                Some(found) => Err(format!("{target}: {found}")),
+            }
+        };
+        let results: Vec<Result<(), String>> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..PARALLEL).map(|index| scope.spawn(move || ask(index))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err("panicked".to_owned())))
+                .collect()
+        });
+        let failures: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+        match failures.first() {
+            None => Ok(String::new()),
+            Some(first) => Err(format!("{} of {PARALLEL} requests at once failed: {first}", failures.len())),
+        }
+    }
+}
+
+fn json_body(answer: &Answer) -> Result<Value, String> {
+    if !answer.content_type.starts_with("application/json") {
+        return Err(format!("content type {:?} instead of \"application/json\"", answer.content_type));
+    }
+    let text = || shorten(&String::from_utf8_lossy(&answer.body));
+    serde_json::from_slice(&answer.body).map_err(|error| format!("not JSON ({error}): {}", text()))
+}
+
+fn has_detail(answer: &Answer) -> Result<(), String> {
+    let body = json_body(answer)?;
+    if body.get("detail").is_some() { Ok(()) } else { Err("no `detail` in the answer".to_owned()) }
+}
+
+/// Where two stacks answer the same request differently: each against the first that was proven.
+pub fn compare_answers(proofs: &[(StackName, Proof)]) -> Vec<String> {
+    let Some(((first_name, first), rest)) = proofs.split_first() else { return Vec::new() };
+    let mut found = Vec::new();
+    for (name, proof) in rest {
+        for (request, answer) in &proof.answers {
+            let difference = first.answers.get(request).and_then(|expected| difference(expected, answer));
+            found.extend(difference.map(|what| format!("{request}: {name} and {first_name} differ: {what}")));
+        }
+    }
+    found
+}

@@ -1,0 +1,24 @@
+//! How many statements an operation sends to the database, counted by pg_stat_statements.
+
+use postgres::{Client, NoTls};
+
+/// Statements on the contract's tables since the last reset, dyno's own left out.
+///
+/// A cursor is one statement: with `track = top` its DECLARE is counted and its inner query, nested in
+/// FETCH, is not; FETCH, CLOSE, BEGIN and COMMIT name no table. Drivers that use the protocol's own portals
+/// (asyncpg) are counted like a plain query.
+const COUNT: &str = "select coalesce(sum(calls), 0)::bigint from pg_stat_statements \
+    where dbid = (select oid from pg_database where datname = current_database()) \
+    and query ~* 'contact' and query !~* '^\\s*(fetch|close|move)' and query !~ 'pg_stat_statements'";
+
+/// Counts statements while `work` runs. `Err` says why they can't be counted.
+pub fn count(url: &str, work: &mut dyn FnMut()) -> Result<i64, String> {
+    let words = |error: postgres::Error| match error.as_db_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    };
+    let mut client = Client::connect(url, NoTls).map_err(words)?;
+    client.batch_execute("select pg_stat_statements_reset()").map_err(words)?;
+    work();
+    Ok(client.query_one(COUNT, &[]).map_err(words)?.get(0))
+}
