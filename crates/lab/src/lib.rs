@@ -1,1 +1,19 @@
-//! Room `lab`.
+//! The laboratory: the one place where the rooms meet. Prepares stacks, proves them, loads them in blocks, and
+//! records. Decides nothing about numbers and shows nothing.
+
+mod bench;
+mod block;
+mod database;
+mod error;
+mod prepare;
+mod proof;
+mod run;
+mod slices;
+mod up;
+
+pub use bench::{Bench, Order};
+pub use error::LabError;
+pub use prepare::{Prepared, can_run};
+pub use proof::{CheckReport, check};
+pub use run::{Finished, resume, run};
+pub use up::up;

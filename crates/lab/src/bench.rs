@@ -1,0 +1,119 @@
+//! What stays the same over a whole order: plan, cache, CPUs, and who listens.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use dyno_model::{
+    event::{Event, Listener, Step},
+    plan::Plan,
+    record::CpuSets,
+};
+use dyno_plan::Catalogue;
+use dyno_provision::{Context, Home, ProvisionError};
+use dyno_supervise::{Supervisor, SupervisorOptions, machine};
+
+use crate::error::LabError;
+
+/// What the laboratory is asked to work with.
+pub struct Order<'a> {
+    /// The catalogue of stacks.
+    pub catalogue: &'a Catalogue,
+    /// The plan, as resolved.
+    pub plan: &'a Plan,
+    /// The cache.
+    pub home: &'a Home,
+    /// Whether missing parts may be installed.
+    pub setup: bool,
+    /// A database of the user's own; `None` starts the embedded one.
+    pub database: Option<&'a str>,
+    /// The command that is a keeper.
+    pub keeper: Vec<OsString>,
+    /// The folder `contract/`.
+    pub contract: &'a Path,
+    /// Who is told of what happens.
+    pub listener: &'a Listener<'a>,
+    /// Ends the work gently when true.
+    pub stop: &'a AtomicBool,
+    /// The command that repeats this.
+    pub command: Vec<String>,
+}
+
+/// An order with what it needs at hand.
+pub struct Bench<'a> {
+    pub(crate) order: Order<'a>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) cpus: CpuSets,
+    /// For sockets and configurations; gone with the bench.
+    pub(crate) folder: PathBuf,
+}
+
+/// Longest path of a unix socket is 107 bytes; a folder under this length leaves room for the name.
+const LONGEST_FOLDER: usize = 60;
+
+impl<'a> Bench<'a> {
+    /// Sets up; logs go to `logs`.
+    ///
+    /// # Errors
+    /// A folder can't be made.
+    pub fn new(order: Order<'a>, logs: &Path) -> Result<Self, LabError> {
+        let own = std::process::id().to_string();
+        let mut base = order.home.path().join("run");
+        if base.as_os_str().len() > LONGEST_FOLDER {
+            base = std::env::temp_dir().join("dyno-run");
+        }
+        remove_stale(&base);
+        let folder = base.join(own);
+        fs::create_dir_all(&folder)
+            .map_err(|source| ProvisionError::Io { path: folder.display().to_string(), source })?;
+        let supervisor = Supervisor::new(SupervisorOptions {
+            keeper: order.keeper.clone(),
+            log_folder: logs.to_owned(),
+            cgroups: true,
+        })?;
+        let cpus = machine::split_cpus(&machine::allowed_cpus());
+        Ok(Self { order, supervisor, cpus, folder })
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        (self.order.listener)(event);
+    }
+
+    pub(crate) fn step(&self, step: Step, detail: impl Into<String>) {
+        self.tell(Event::Step { step, detail: detail.into() });
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.order.stop.load(Ordering::Relaxed)
+    }
+
+    /// Fails when the user asked to stop.
+    pub(crate) fn go_on(&self) -> Result<(), LabError> {
+        if self.stopped() { Err(LabError::Stopped) } else { Ok(()) }
+    }
+
+    /// Runs provisioning work with this order's cache, permission and echo.
+    pub(crate) fn provision<T>(&self, work: impl FnOnce(Context<'_>) -> T) -> T {
+        let echo = |argv: &[String]| self.tell(Event::Command { argv: argv.to_vec() });
+        work(Context { home: self.order.home, setup: self.order.setup, echo: &echo })
+    }
+}
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Folders of dynos that live no longer.
+fn remove_stale(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

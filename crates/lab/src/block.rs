@@ -1,0 +1,217 @@
+//! One block: fresh processes for every stack, warm-up, slices in balanced random order, and an end.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use dyno_contract::{Traffic, Truth, traffic};
+use dyno_model::{
+    Operation,
+    event::Event,
+    record::{Block, BlockState, FORMAT, Trial, TrialFailure},
+};
+use dyno_plan::{SlicePlan, block_order, block_seed};
+use dyno_supervise::machine;
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    bench::Bench,
+    database::Database,
+    error::LabError,
+    prepare::Prepared,
+    slices::{Connections, Loaded, Slicer},
+    up::Running,
+};
+
+/// How long the machine's own speed is looked at before a block.
+const SPIN: Duration = Duration::from_millis(200);
+/// Largest environment variable that only moves memory about.
+const PADDING: usize = 4096;
+
+/// What a block needs besides the bench.
+pub struct BlockWork<'a> {
+    pub prepared: &'a [Prepared],
+    pub database: &'a Database,
+    pub truth: &'a Truth,
+    pub seed: u64,
+    /// Stacks that are up together: one group of all, or pairs where memory is short.
+    pub groups: Vec<Vec<usize>>,
+}
+
+/// A block in the making.
+struct Making<'a, 'b> {
+    bench: &'a Bench<'b>,
+    work: &'a BlockWork<'a>,
+    index: u32,
+    seed: u64,
+    begin: Instant,
+    left_s: &'a dyn Fn(f64) -> Option<f64>,
+    done: u64,
+    total: u64,
+}
+
+/// Does block `index`. `left_s` tells the time left of the run from the share of this block that is done.
+pub fn do_block(
+    bench: &Bench<'_>,
+    work: &BlockWork<'_>,
+    index: u32,
+    left_s: &dyn Fn(f64) -> Option<f64>,
+) -> Result<Block, LabError> {
+    let started = jiff::Timestamp::now().to_string();
+    let begin = Instant::now();
+    let spin_per_ms = machine::spin_per_ms(SPIN);
+    let seed = block_seed(work.seed, index);
+    let total =
+        work.groups.iter().map(|group| group.len() as u64 + order_of(bench, group, seed).len() as u64).sum();
+    let mut making = Making { bench, work, index, seed, begin, left_s, done: 0, total };
+    let mut trials = Vec::new();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut groups = work.groups.clone();
+    groups.shuffle(&mut rng);
+    for group in &mut groups {
+        group.shuffle(&mut rng);
+        trials.extend(making.group(group, &mut rng)?);
+        if bench.stopped() {
+            break;
+        }
+    }
+    let state = if bench.stopped() { BlockState::Interrupted } else { BlockState::Complete };
+    let length_ns = begin.elapsed().as_nanos() as u64;
+    Ok(Block { format: FORMAT, index, state, started, length_ns, spin_per_ms, trials })
+}
+
+fn order_of(bench: &Bench<'_>, group: &[usize], seed: u64) -> Vec<SlicePlan> {
+    block_order(bench.order.plan, group.len(), seed)
+}
+
+impl<'a> Making<'a, '_> {
+    fn group(&mut self, group: &[usize], rng: &mut ChaCha8Rng) -> Result<Vec<Trial>, LabError> {
+        let mut trials: Vec<Trial> = group
+            .iter()
+            .map(|&index| Trial {
+                stack: self.work.prepared[index].name().clone(),
+                ready_ns: 0,
+                slices: Vec::new(),
+                failure: None,
+            })
+            .collect();
+        let mut loaded = self.start(group, &mut trials, rng)?;
+        let slicer = Slicer {
+            plan: self.bench.order.plan,
+            database: self.work.database,
+            seed: self.seed,
+            begin: self.begin,
+            stop: self.bench.order.stop,
+        };
+        for work in order_of(self.bench, group, self.seed) {
+            if self.bench.stopped() {
+                break;
+            }
+            self.done += 1;
+            if trials[work.stack].failure.is_some() {
+                continue;
+            }
+            self.tell(&trials[work.stack], Some(work.operation));
+            let result = slicer.slice(&mut loaded, &work);
+            match result {
+                Ok(slice) => trials[work.stack].slices.push(slice),
+                Err(reason) => {
+                    fail(&mut trials[work.stack], loaded[work.stack].as_ref().map(|one| &one.running), reason)
+                }
+            }
+            if let Some(one) = &loaded[work.stack]
+                && let Some(reason) = one.running.ended()
+            {
+                fail(&mut trials[work.stack], Some(&one.running), reason);
+            }
+        }
+        for one in loaded.into_iter().flatten() {
+            one.running.stop();
+        }
+        Ok(trials)
+    }
+
+    /// Starts all stacks of a group at once, then warms each up alone.
+    fn start(
+        &mut self,
+        group: &[usize],
+        trials: &mut [Trial],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<Option<Loaded<'a>>>, LabError> {
+        let begin = Instant::now();
+        let mut started = Vec::new();
+        for &index in group {
+            let padding = rng.random_range(0..PADDING);
+            started.push(Running::start(
+                self.bench,
+                &self.work.prepared[index],
+                self.work.database,
+                None,
+                padding,
+            ));
+        }
+        let plan = self.bench.order.plan;
+        let connections =
+            plan.throughput.connections.max(plan.latency.as_ref().map_or(0, |latency| latency.connections));
+        let mut ready = Vec::new();
+        for (running, trial) in started.into_iter().zip(trials.iter_mut()) {
+            let outcome = match running {
+                Ok(running) => running.wait_ready().map(|_| running).map_err(LabError::from),
+                Err(error) => Err(error),
+            };
+            trial.ready_ns = begin.elapsed().as_nanos() as u64;
+            match outcome {
+                Ok(running) => ready.push(Some(running)),
+                Err(LabError::Supervise(error)) => {
+                    fail(trial, None, error.to_string());
+                    ready.push(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut loaded = Vec::new();
+        for (running, trial) in ready.into_iter().zip(trials.iter_mut()) {
+            self.done += 1;
+            self.tell(trial, None);
+            loaded.push(running.and_then(|running| self.warm_up(running, connections, trial)));
+        }
+        Ok(loaded)
+    }
+
+    fn warm_up(&self, running: Running<'a>, connections: u32, trial: &mut Trial) -> Option<Loaded<'a>> {
+        let operations = &self.bench.order.plan.operations;
+        let app = &trial.stack.app;
+        let traffic: BTreeMap<Operation, Vec<Traffic>> =
+            operations.iter().map(|&one| (one, traffic(one, app, self.work.truth, self.seed))).collect();
+        let opened = Connections::open(&running, connections, &traffic);
+        let warm = opened.and_then(|mut connections| {
+            connections.warm_up(self.bench.order.plan, self.bench.order.stop)?;
+            Ok(connections)
+        });
+        match warm {
+            Ok(connections) => Some(Loaded { running, connections }),
+            Err(reason) => {
+                fail(trial, Some(&running), reason);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, trial: &Trial, operation: Option<Operation>) {
+        let share = self.done as f64 / self.total.max(1) as f64;
+        self.bench.tell(Event::Progress {
+            done: u64::from(self.index) * self.total + self.done,
+            total: self.total * u64::from(self.bench.order.plan.design.blocks.max(self.index + 1)),
+            left_s: (self.left_s)(share),
+            stack: Some(trial.stack.clone()),
+            operation,
+        });
+    }
+}
+
+fn fail(trial: &mut Trial, running: Option<&Running<'_>>, reason: String) {
+    let log_tail = running.map_or_else(String::new, Running::log_tail);
+    trial.failure.get_or_insert(TrialFailure { reason, log_tail });
+}

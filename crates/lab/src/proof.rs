@@ -1,0 +1,132 @@
+//! Proving: every stack against the contract's cases, one at a time, before any timing.
+
+use std::collections::BTreeMap;
+
+use dyno_contract::{Cases, Proof, Subject, Truth, compare_answers, prove};
+use dyno_model::{
+    Operation,
+    check::{CheckOutcome, CheckRow},
+    event::{Event, Step},
+    record::{NotRun, PreparedStack},
+};
+
+use crate::{
+    bench::Bench,
+    database::Database,
+    error::LabError,
+    prepare::{Prepared, prepare_all},
+    up::Running,
+};
+
+/// What came of the cases.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// One row for each stack and operation.
+    pub rows: Vec<CheckRow>,
+    /// Stacks that couldn't be tried, with the reason.
+    pub not_run: Vec<NotRun>,
+}
+
+/// Stacks that were tried, with what the record wants to know of them.
+pub(crate) struct Proven {
+    pub report: CheckReport,
+    /// Those that answer rightly.
+    pub stacks: Vec<PreparedStack>,
+    /// Memory of all of them together, in bytes, as they stood idle after their cases.
+    pub memory_bytes: u64,
+}
+
+/// Prepares and proves the plan's stacks.
+///
+/// # Errors
+/// The database, the cases or the disk; a stack's own failure is a row.
+pub fn check(bench: &Bench<'_>) -> Result<CheckReport, LabError> {
+    let (prepared, mut not_run) = prepare_all(bench)?;
+    let database = Database::start(bench, prepared.len())?;
+    let (cases, truth) = read_truth(bench, &database)?;
+    let mut report = prove_all(bench, &prepared, &database, &cases, &truth)?.report;
+    not_run.append(&mut report.not_run);
+    Ok(CheckReport { rows: report.rows, not_run })
+}
+
+pub(crate) fn read_truth(bench: &Bench<'_>, database: &Database) -> Result<(Cases, Truth), LabError> {
+    let cases = Cases::read(bench.order.contract)?;
+    let truth = Truth::read(&database.url, &cases)?;
+    Ok((cases, truth))
+}
+
+pub(crate) fn prove_all(
+    bench: &Bench<'_>,
+    prepared: &[Prepared],
+    database: &Database,
+    cases: &Cases,
+    truth: &Truth,
+) -> Result<Proven, LabError> {
+    let mut proven = Proven { report: CheckReport::default(), stacks: Vec::new(), memory_bytes: 0 };
+    let mut proofs = Vec::new();
+    let total = (prepared.len() * Operation::ALL.len()) as u64;
+    for (index, one) in prepared.iter().enumerate() {
+        bench.go_on()?;
+        bench.step(Step::Prove, one.name().to_string());
+        let mut done = (index * Operation::ALL.len()) as u64;
+        let mut progress = |operation| {
+            done += 1;
+            let stack = Some(one.name().clone());
+            bench.tell(Event::Progress { done, total, left_s: None, stack, operation: Some(operation) });
+        };
+        match prove_one(bench, one, database, cases, truth, &mut progress) {
+            Ok((proof, commands, memory_bytes)) => {
+                if proof.rows.iter().all(|row| row.outcome != CheckOutcome::Fail) {
+                    proven.memory_bytes += memory_bytes;
+                    proven.stacks.push(PreparedStack {
+                        stack: one.name().clone(),
+                        keep_alive: one.stack.server.keep_alive,
+                        commands,
+                        lock_sha256: one.lock_sha256.clone(),
+                        about: proof.about.clone(),
+                    });
+                }
+                proven.report.rows.extend(proof.rows.iter().cloned());
+                proofs.push((one.name().clone(), proof));
+            }
+            Err(error @ LabError::Supervise(_)) => {
+                proven.report.not_run.push(NotRun { stack: one.name().clone(), reason: error.to_string() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for words in compare_answers(&proofs) {
+        let note = format!("answers differ across stacks: {words}");
+        bench.tell(Event::Note(note));
+    }
+    Ok(proven)
+}
+
+type OneProof = (Proof, BTreeMap<String, Vec<String>>, u64);
+
+fn prove_one(
+    bench: &Bench<'_>,
+    one: &Prepared,
+    database: &Database,
+    cases: &Cases,
+    truth: &Truth,
+    progress: &mut dyn FnMut(Operation),
+) -> Result<OneProof, LabError> {
+    let running = Running::start(bench, one, database, None, 0)?;
+    running.wait_ready()?;
+    let subject =
+        Subject { stack: one.name(), address: running.address, not_offered: &one.stack.app.app.not_offered };
+    let mut proof = prove(subject, cases, truth, &database.url, progress);
+    if let Some(what) = running.ended() {
+        let log_tail = running.log_tail();
+        for row in &mut proof.rows {
+            if row.outcome == CheckOutcome::Fail {
+                row.detail = format!("{} ({what}; its log ends: {log_tail})", row.detail);
+            }
+        }
+    }
+    let memory_bytes = running.usage().memory_bytes;
+    let commands = running.commands.iter().map(|(role, argv)| ((*role).to_owned(), argv.clone())).collect();
+    running.stop();
+    Ok((proof, commands, memory_bytes))
+}

@@ -1,0 +1,283 @@
+//! A whole run: prepare, prove, measure in blocks, record each block as it ends.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use dyno_model::{
+    check::CheckOutcome,
+    event::{Event, Step},
+    fingerprint::Fingerprint,
+    plan::Plan,
+    record::{Block, BlockState, FORMAT, NotRun, Run},
+    warning::Warning,
+};
+use dyno_provision::machine_facts;
+use dyno_record::RunFolder;
+
+use crate::{
+    bench::Bench,
+    block::{BlockWork, do_block},
+    database::Database,
+    error::LabError,
+    prepare::{Prepared, prepare_all},
+    proof::{Proven, prove_all, read_truth},
+};
+
+/// A run that ended, or was stopped with all that it had.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its head.
+    pub run: Run,
+    /// Its blocks.
+    pub blocks: Vec<Block>,
+    /// Whether the user stopped it.
+    pub stopped: bool,
+}
+
+/// Share of the free memory that the stacks of a block may take together.
+const MEMORY_SHARE: f64 = 0.7;
+/// Memory under load against memory at rest, for judging whether all fit.
+const MEMORY_GROWTH: f64 = 1.5;
+/// A guess of what starting, proving and stopping one stack in a block takes, until a block was measured.
+const START_GUESS_S: f64 = 2.5;
+
+/// Carries a plan out into a new run folder.
+///
+/// # Errors
+/// What keeps the whole run from going on; blocks that were done are kept.
+pub fn run(bench: &Bench<'_>, folder: &RunFolder) -> Result<Finished, LabError> {
+    let clock = Instant::now();
+    let (prepared, not_run) = prepare_all(bench)?;
+    let started = jiff::Timestamp::now().to_string();
+    let seed = bench.order.plan.design.seed.unwrap_or_else(rand::random);
+    let begin = Beginning { clock, seed, not_run, started, earlier: None };
+    carry_out(bench, folder, prepared, begin)
+}
+
+/// Goes on with a run that was stopped: the same plan and seed, stacks proven again, blocks added.
+///
+/// # Errors
+/// As [`run`].
+pub fn resume(bench: &Bench<'_>, folder: &RunFolder) -> Result<Finished, LabError> {
+    let clock = Instant::now();
+    let earlier = folder.read_run()?;
+    let (prepared, not_run) = prepare_all(bench)?;
+    let begin = Beginning {
+        clock,
+        seed: earlier.seed,
+        not_run,
+        started: earlier.started.clone(),
+        earlier: Some(earlier),
+    };
+    carry_out(bench, folder, prepared, begin)
+}
+
+struct Beginning {
+    clock: Instant,
+    seed: u64,
+    not_run: Vec<NotRun>,
+    started: String,
+    earlier: Option<Run>,
+}
+
+fn carry_out(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    prepared: Vec<Prepared>,
+    begin: Beginning,
+) -> Result<Finished, LabError> {
+    let database = Database::start(bench, prepared.len())?;
+    let (cases, truth) = read_truth(bench, &database)?;
+    let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
+    let (run, groups) = describe(bench, folder, &prepared, &proven, &database, &begin);
+    let prepared: Vec<Prepared> = prepared
+        .into_iter()
+        .filter(|one| run.prepared.iter().any(|proven| proven.stack == *one.name()))
+        .collect();
+    if prepared.is_empty() {
+        let reasons = run.not_run.iter().map(|row| format!("  {}: {}", row.stack, row.reason));
+        return Err(LabError::NothingToMeasure(reasons.collect::<Vec<_>>().join("\n")));
+    }
+    folder.write_run(&run)?;
+    dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
+    let work = BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, groups };
+    let mut blocks = folder.read_blocks()?;
+    measure(bench, folder, &work, begin.clock, &mut blocks)?;
+    Ok(Finished { run, blocks, stopped: bench.stopped() })
+}
+
+/// Blocks until the plan has enough of them, and more while its budget lasts.
+fn measure(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    work: &BlockWork<'_>,
+    clock: Instant,
+    blocks: &mut Vec<Block>,
+) -> Result<(), LabError> {
+    let design = &bench.order.plan.design;
+    let mut block_s = guess_block_s(bench.order.plan, work.prepared.len());
+    let mut measured: Vec<f64> = Vec::new();
+    bench.step(Step::Measure, format!("{} stacks, {} blocks or more", work.prepared.len(), design.blocks));
+    while !bench.stopped() {
+        let complete = complete_blocks(blocks);
+        let fits = clock.elapsed().as_secs_f64() + block_s <= design.budget.0.as_secs_f64();
+        if complete >= design.most_blocks || (complete >= design.blocks && !fits) {
+            break;
+        }
+        let index = blocks.last().map_or(0, |block| block.index + 1);
+        let to_do = f64::from(
+            expected_blocks(design.blocks, design.most_blocks, complete, block_s, clock, design.budget.0)
+                - complete,
+        );
+        let left_s = |share: f64| Some((to_do - share).max(0.0) * block_s);
+        let block = do_block(bench, work, index, &left_s)?;
+        folder.write_block(&block)?;
+        measured.push(block.length_ns as f64 / 1e9);
+        block_s = measured.iter().sum::<f64>() / measured.len() as f64;
+        blocks.push(block);
+    }
+    Ok(())
+}
+
+fn complete_blocks(blocks: &[Block]) -> u32 {
+    blocks.iter().filter(|block| block.state == BlockState::Complete).count() as u32
+}
+
+/// How many blocks there will be in the end, as far as can be told now.
+fn expected_blocks(
+    fewest: u32,
+    most: u32,
+    complete: u32,
+    block_s: f64,
+    clock: Instant,
+    budget: Duration,
+) -> u32 {
+    let left_s = (budget.as_secs_f64() - clock.elapsed().as_secs_f64()).max(0.0);
+    let by_time = complete + (left_s / block_s.max(0.1)) as u32;
+    by_time.clamp(fewest.max(complete + 1), most.max(complete + 1))
+}
+
+fn guess_block_s(plan: &Plan, stacks: usize) -> f64 {
+    let slices = f64::from(plan.throughput.slices)
+        * plan.throughput.slice.0.as_secs_f64()
+        * plan.operations.len() as f64;
+    let latency = plan.latency.as_ref().map_or(0.0, |latency| {
+        f64::from(latency.slices) * latency.slice.0.as_secs_f64() * latency.rates.len() as f64
+    });
+    (START_GUESS_S + plan.design.warm_up.0.as_secs_f64() + (slices + latency) * 1.1) * stacks as f64
+}
+
+/// The head of the record, and which stacks are up together.
+fn describe(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    prepared: &[Prepared],
+    proven: &Proven,
+    database: &Database,
+    begin: &Beginning,
+) -> (Run, Vec<Vec<usize>>) {
+    let plan = bench.order.plan;
+    let mut not_run = begin.not_run.clone();
+    not_run.extend(proven.report.not_run.iter().cloned());
+    let mut stacks = Vec::new();
+    for one in prepared {
+        let name = one.name();
+        let failed: Vec<String> = proven
+            .report
+            .rows
+            .iter()
+            .filter(|row| row.stack == *name && row.outcome == CheckOutcome::Fail)
+            .map(|row| format!("{}: {}", row.operation, row.detail))
+            .collect();
+        let lacking: Vec<String> = plan
+            .operations
+            .iter()
+            .filter_map(|operation| {
+                Some(format!("{operation}: {}", one.stack.app.app.not_offered.get(operation)?))
+            })
+            .collect();
+        if let Some(stack) = proven.stacks.iter().find(|stack| stack.stack == *name) {
+            if lacking.is_empty() {
+                stacks.push(stack.clone());
+            } else {
+                not_run.push(NotRun {
+                    stack: name.clone(),
+                    reason: format!("it doesn't offer {}", lacking.join("; ")),
+                });
+            }
+        } else if !failed.is_empty() {
+            let reason = format!("it fails the contract, so it isn't measured: {}", failed.join("; "));
+            not_run.push(NotRun { stack: name.clone(), reason });
+        }
+    }
+    let mut software = BTreeMap::from([
+        ("dyno".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("cpu accounting".to_owned(), bench.supervisor.accounting().words().to_owned()),
+    ]);
+    software.extend(database.facts.iter().map(|(name, value)| (format!("database: {name}"), value.clone())));
+    let (groups, warnings) =
+        groups_of(bench, &stacks.iter().map(|one| one.stack.clone()).collect::<Vec<_>>(), proven);
+    let fingerprint = Fingerprint { machine: machine_facts(), software };
+    let mut run = Run {
+        format: FORMAT,
+        run: folder.name(),
+        plan: plan.clone(),
+        seed: begin.seed,
+        started: begin.started.clone(),
+        command: bench.order.command.clone(),
+        fingerprint,
+        cpus: bench.cpus.clone(),
+        prepared: stacks,
+        checks: proven.report.rows.clone(),
+        not_run,
+        warnings,
+    };
+    if let Some(earlier) = &begin.earlier {
+        run.command.clone_from(&earlier.command);
+        if earlier.fingerprint != run.fingerprint {
+            run.warnings.push(Warning {
+                id: "fingerprint_changed".to_owned(),
+                subject: "run".to_owned(),
+                text: "machine or software changed between the run and its resumption".to_owned(),
+                advice: "start a new run: blocks before and after don't compare".to_owned(),
+            });
+        }
+    }
+    for warning in &run.warnings {
+        bench.tell(Event::Warning(warning.clone()));
+    }
+    (run, groups)
+}
+
+/// All stacks together, or the baseline with each other one where memory is short.
+fn groups_of(
+    bench: &Bench<'_>,
+    stacks: &[dyno_model::StackName],
+    proven: &Proven,
+) -> (Vec<Vec<usize>>, Vec<Warning>) {
+    let all = vec![(0..stacks.len()).collect()];
+    let needed = proven.memory_bytes as f64 * MEMORY_GROWTH;
+    let free = available_memory_bytes() as f64;
+    if stacks.len() < 3 || needed <= free * MEMORY_SHARE {
+        return (all, Vec::new());
+    }
+    let baseline = stacks.iter().position(|stack| *stack == bench.order.plan.baseline).unwrap_or(0);
+    let pairs =
+        (0..stacks.len()).filter(|&other| other != baseline).map(|other| vec![baseline, other]).collect();
+    let warning = Warning {
+        id: "memory_short".to_owned(),
+        subject: "run".to_owned(),
+        text: format!("all stacks together need about {:.1} GiB and {:.1} GiB are free", needed / 2f64.powi(30), free / 2f64.powi(30)),
+        advice: "stacks are measured in pairs with the baseline, which takes longer; free memory or name fewer stacks".to_owned(),
+    };
+    (pairs, vec![warning])
+}
+
+fn available_memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes * 1024)
+}

@@ -1,0 +1,218 @@
+//! One slice on one stack, all others idle, with what everybody used meanwhile.
+
+use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Instant};
+
+use dyno_contract::Traffic;
+use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule};
+use dyno_model::{
+    Operation,
+    child::Usage,
+    load::{Expect, Request, SliceOutcome, Target},
+    plan::Plan,
+    record::{MachineSample, Slice, SliceLoad},
+};
+use dyno_plan::{SliceKind, SlicePlan};
+use dyno_supervise::machine::MachineClock;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{database::Database, up::Running};
+
+/// A stack under load: its connections, and the proven bytes of each answer.
+pub struct Loaded<'a> {
+    /// The stack.
+    pub running: Running<'a>,
+    /// Its connections.
+    pub connections: Connections,
+}
+
+/// Open connections to a stack, and its requests with the bytes of each right answer.
+pub struct Connections {
+    engine: Engine,
+    requests: BTreeMap<Operation, Vec<Request>>,
+}
+
+/// Counters at one mark.
+#[derive(Default)]
+struct Counters {
+    roles: BTreeMap<String, u64>,
+    others_ns: u64,
+    machine: MachineClock,
+}
+
+impl Connections {
+    /// Opens the connections and asks every timed request once: an answer that is right in value gives the
+    /// bytes that each later answer must have.
+    pub fn open(
+        running: &Running<'_>,
+        connections: u32,
+        traffic: &BTreeMap<Operation, Vec<Traffic>>,
+    ) -> Result<Connections, String> {
+        let words = |error: LoadError| error.to_string();
+        let mut engine = Engine::connect(Target::Tcp(running.address), connections, EngineOptions::default())
+            .map_err(words)?;
+        let mut requests = BTreeMap::new();
+        for (operation, traffic) in traffic {
+            let proven: Result<Vec<Request>, String> =
+                traffic.iter().map(|one| prove(&mut engine, one)).collect();
+            requests.insert(*operation, proven?);
+        }
+        Ok(Connections { engine, requests })
+    }
+
+    /// Closed-loop load that isn't recorded.
+    pub fn warm_up(&mut self, plan: &Plan, stop: &AtomicBool) -> Result<(), String> {
+        let operations: Vec<Operation> = self.requests.keys().copied().collect();
+        let length = plan.design.warm_up.0 / u32::try_from(operations.len().max(1)).unwrap_or(1);
+        let slice = ClosedSlice { connections: plan.throughput.connections, length, guard: length, stop };
+        for operation in operations {
+            let requests = &self.requests[&operation];
+            let mut next = 0;
+            let mut order = || {
+                next += 1;
+                next
+            };
+            let outcome =
+                self.engine.closed(requests, &mut order, slice, &mut |_| {}).map_err(|e| e.to_string())?;
+            refuse_failures(operation, &outcome)?;
+        }
+        Ok(())
+    }
+}
+
+/// A stack that fails in its warm-up isn't loaded further: its first wrong answer is the reason.
+fn refuse_failures(operation: Operation, outcome: &SliceOutcome) -> Result<(), String> {
+    match outcome.wrong_answers.first() {
+        None => Ok(()),
+        Some(wrong) => Err(format!(
+            "{operation}: {} of {} requests failed under load; first: {} {}: {}",
+            outcome.counts.failed.total(),
+            outcome.counts.sent,
+            wrong.request,
+            wrong.kind,
+            wrong.body.chars().take(200).collect::<String>()
+        )),
+    }
+}
+
+/// Asks a timed request once.
+fn prove(engine: &mut Engine, traffic: &Traffic) -> Result<Request, String> {
+    let mut request = Request {
+        method: "GET".to_owned(),
+        target: traffic.target.clone(),
+        headers: vec![("Accept".to_owned(), "*/*".to_owned())],
+        body: Vec::new(),
+        expect: Expect { status: 200, body: None },
+    };
+    let answer = engine.ask(&request).map_err(|error| error.to_string())?;
+    traffic.judge(answer.status, &answer.body)?;
+    request.expect.body = Some(answer.body);
+    Ok(request)
+}
+
+/// What all slices of a block share.
+pub struct Slicer<'a> {
+    pub plan: &'a Plan,
+    pub database: &'a Database,
+    pub seed: u64,
+    pub begin: Instant,
+    pub stop: &'a AtomicBool,
+}
+
+impl Slicer<'_> {
+    /// Does one slice on `loaded[work.stack]`.
+    pub fn slice(&self, loaded: &mut [Option<Loaded<'_>>], work: &SlicePlan) -> Result<Slice, String> {
+        let Some(mut subject) = loaded[work.stack].take() else { return Err("it isn't up".to_owned()) };
+        let others: Vec<&Running<'_>> = loaded.iter().flatten().map(|one| &one.running).collect();
+        let result = self.slice_of(&mut subject, &others, work);
+        loaded[work.stack] = Some(subject);
+        result
+    }
+
+    fn slice_of(
+        &self,
+        subject: &mut Loaded<'_>,
+        others: &[&Running<'_>],
+        work: &SlicePlan,
+    ) -> Result<Slice, String> {
+        let Loaded { running, connections: Connections { engine, requests } } = subject;
+        let requests = &requests[&work.operation];
+        let usage_before = running.usage();
+        let at_ns = self.begin.elapsed().as_nanos() as u64;
+        let mut counters = Vec::new();
+        let mut at = |_: Mark| counters.push(read_counters(running, others, self.database));
+        let (load, outcome) =
+            self.load(engine, requests, work, &mut at).map_err(|error| error.to_string())?;
+        let (cpu_ns, machine) = match counters.as_slice() {
+            [first, .., last] => difference(first, last, &outcome),
+            _ => (BTreeMap::new(), MachineSample::default()),
+        };
+        let usage = usage_since(&usage_before, &running.usage());
+        Ok(Slice { operation: work.operation, load, at_ns, outcome, cpu_ns, usage, machine })
+    }
+
+    fn load(
+        &self,
+        engine: &mut Engine,
+        requests: &[Request],
+        work: &SlicePlan,
+        at: &mut dyn FnMut(Mark),
+    ) -> Result<(SliceLoad, SliceOutcome), LoadError> {
+        let (plan, stop, guard) = (self.plan, self.stop, self.plan.design.guard.0);
+        // The same for every stack of the round: common random numbers.
+        let seed = self.seed ^ (u64::from(work.round) << 32);
+        let latency =
+            plan.latency.as_ref().and_then(|latency| Some((latency, *latency.rates.get(&work.operation)?)));
+        if let (SliceKind::Latency, Some((latency, rate))) = (work.kind, latency) {
+            let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+            let schedule = Schedule::poisson(rate, latency.slice.0, count, seed);
+            let connections = latency.connections;
+            let slice = OpenSlice { connections, length: latency.slice.0, guard, stop };
+            let outcome = engine.open(requests, &schedule, slice, at)?;
+            return Ok((SliceLoad::Open { rate, connections }, outcome));
+        }
+        let connections = plan.throughput.connections;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let slice = ClosedSlice { connections, length: plan.throughput.slice.0, guard, stop };
+        let outcome = engine.closed(requests, &mut || rng.random_range(0..requests.len()), slice, at)?;
+        Ok((SliceLoad::Closed { connections }, outcome))
+    }
+}
+
+fn read_counters(running: &Running<'_>, others: &[&Running<'_>], database: &Database) -> Counters {
+    let mut roles: BTreeMap<String, u64> =
+        running.cpu_ns().map(|(role, cpu_ns)| (role.to_owned(), cpu_ns)).collect();
+    roles.insert("database".to_owned(), database.cpu_ns());
+    let others_ns = others.iter().flat_map(|other| other.cpu_ns()).map(|(_, cpu_ns)| cpu_ns).sum();
+    Counters { roles, others_ns, machine: MachineClock::read() }
+}
+
+fn difference(
+    first: &Counters,
+    last: &Counters,
+    outcome: &SliceOutcome,
+) -> (BTreeMap<String, u64>, MachineSample) {
+    let cpu_ns: BTreeMap<String, u64> = last
+        .roles
+        .iter()
+        .map(|(role, ns)| (role.clone(), ns.saturating_sub(first.roles.get(role).copied().unwrap_or(0))))
+        .collect();
+    let standby_ns = last.others_ns.saturating_sub(first.others_ns);
+    let busy_ns = last.machine.busy_ns.saturating_sub(first.machine.busy_ns);
+    let ours_ns = cpu_ns.values().sum::<u64>() + standby_ns + outcome.generator_cpu_ns;
+    let machine = MachineSample {
+        foreign_ns: busy_ns.saturating_sub(ours_ns),
+        steal_ns: last.machine.steal_ns.saturating_sub(first.machine.steal_ns),
+        standby_ns,
+    };
+    (cpu_ns, machine)
+}
+
+fn usage_since(before: &Usage, after: &Usage) -> Usage {
+    Usage {
+        cpu_ns: after.cpu_ns.saturating_sub(before.cpu_ns),
+        voluntary_switches: after.voluntary_switches.saturating_sub(before.voluntary_switches),
+        involuntary_switches: after.involuntary_switches.saturating_sub(before.involuntary_switches),
+        ..*after
+    }
+}
