@@ -1,1 +1,103 @@
-//! Room `analyse`.
+//! Samples -> estimates, intervals, verdicts, warnings. Pure: no clock, no files, and it doesn't know that HTTP exists.
+//!
+//! The block is the only unit of inference: every interval rests on one number per block (METHOD, section 4).
+
+mod cells;
+mod estimates;
+mod health;
+mod ranks;
+mod sentences;
+pub mod statistics;
+#[doc(hidden)]
+pub mod synthetic;
+mod trust;
+mod verdicts;
+
+use dyno_model::{
+    Operation, StackName,
+    output::{Comparison, Estimate, Metric},
+    record::{Block, BlockState, NotRun, Run},
+    warning::Warning,
+};
+
+pub use trust::Trust;
+
+/// Fewest blocks that an interval may rest on.
+pub const FEWEST_BLOCKS: usize = 8;
+/// The region of practical equivalence: a ratio within it is a tie.
+pub const TIE: f64 = 1.03;
+
+/// Everything that a report says about a run.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// Complete blocks.
+    pub blocks: u32,
+    /// The answer in sentences.
+    pub sentences: Vec<String>,
+    /// Estimates with intervals and ranks.
+    pub results: Vec<Estimate>,
+    /// Ratios to the baseline.
+    pub comparisons: Vec<Comparison>,
+    /// Stacks that aren't, or aren't wholly, in the results.
+    pub not_run: Vec<NotRun>,
+    /// What makes numbers less sure.
+    pub warnings: Vec<Warning>,
+    /// How far the whole run may be trusted.
+    pub trust: Trust,
+    /// One value per block, for plots.
+    pub series: Vec<Series>,
+    /// Latency by percentile, for plots.
+    pub curves: Vec<Curve>,
+}
+
+/// What one stack did in each block.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The stack.
+    pub stack: StackName,
+    /// The operation.
+    pub operation: Operation,
+    /// The metric.
+    pub metric: Metric,
+    /// One value for each complete block, in its unit; `None` where the block has none.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Latency by percentile at the plan's offered rate.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// The stack.
+    pub stack: StackName,
+    /// The operation.
+    pub operation: Operation,
+    /// Quantile (0..1) and latency in microseconds.
+    pub points: Vec<(f64, f64)>,
+    /// Requests that it rests on.
+    pub requests: u64,
+}
+
+/// Analyses a run from its record.
+pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
+    let complete: Vec<&Block> = blocks.iter().filter(|block| block.state == BlockState::Complete).collect();
+    let cells = cells::cells(run, &complete);
+    let series = estimates::series(&cells);
+    let health = health::examine(run, &complete, &cells);
+    let mut results = estimates::estimates(&cells, &series, &health);
+    ranks::rank(&mut results, &series, &health);
+    let comparisons = verdicts::compare(run, &series, &health);
+    let trust = trust::judge(&health, complete.len());
+    let sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
+    let mut not_run = run.not_run.clone();
+    not_run.extend(health.failures.iter().cloned());
+    Analysis {
+        blocks: u32::try_from(complete.len()).unwrap_or(u32::MAX),
+        sentences,
+        results,
+        comparisons,
+        not_run,
+        warnings: run.warnings.iter().cloned().chain(health.warnings).collect(),
+        trust,
+        curves: estimates::curves(&cells),
+        series,
+    }
+}

@@ -1,2 +1,41 @@
-//! The program `dyno`.
-fn main() {}
+//! The program `dyno`: arguments -> request; `run` = lab; view = record -> analyse -> report; exit codes.
+
+mod arguments;
+mod commands;
+mod exit;
+mod places;
+mod progress;
+mod schemas;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    // Before clap: a keeper must start quickly, and never fail on a changed option.
+    if std::env::args().nth(1).as_deref() == Some(commands::KEEPER) {
+        return dyno_supervise::keeper::main();
+    }
+    let arguments = Arguments::parse();
+    let Some(command) = &arguments.command else {
+        let _ = Arguments::command().print_help();
+        return ExitCode::SUCCESS;
+    };
+    stop::listen();
+    let result = match command {
+        Command::Run(options) => commands::run(&arguments.common, options),
+        Command::Check(options) => commands::check(&arguments.common, options),
+        Command::List => commands::list(&arguments.common),
+        Command::Doctor => commands::doctor(&arguments.common),
+        Command::Report(options) => commands::report(&arguments.common, options),
+        Command::Up(options) => commands::up(&arguments.common, options),
+        Command::Schema => schemas::print(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("dyno: {error}");
+        ExitCode::from(exit::code(&error))
+    })
+}

@@ -36,13 +36,12 @@ pub fn g1(outcome: &SliceOutcome) -> Option<Failed> {
     (!whole).then_some(Failed { id: "G1", text })
 }
 
-/// G2: the share of the percentile `quantile` (0..=1) that may be the generator's own lateness: the same
-/// percentile of `late` over that of the latency, an upper bound of what subtracting it would change.
-/// `None` when there is nothing to tell it from.
+/// G2: how much the percentile `quantile` (0..=1) would fall if the generator had never been late, as a share of
+/// it. `None` when nothing was measured.
 pub fn g2_share(outcome: &SliceOutcome, quantile: f64) -> Option<f64> {
-    let latency_ns = outcome.latency.quantile_ns(quantile)?;
-    let late_ns = outcome.late.quantile_ns(0.5)?;
-    Some(late_ns as f64 / latency_ns as f64)
+    let with_ns = outcome.latency.quantile_ns(quantile)? as f64;
+    let without_ns = outcome.latency_less_late.quantile_ns(quantile)? as f64;
+    Some(1.0 - without_ns / with_ns)
 }
 
 /// G4: the generator had its core to itself and wasn't the limit, over `length_ns` of wall time.

@@ -93,6 +93,7 @@ impl Engine {
                 recorder.latency_sum_ns += now - one.sent_ns;
                 if in_window {
                     recorder.latency.record_ns(now - one.sent_ns);
+                    recorder.latency_less_late.record_ns(now - one.sent_ns);
                     recorder.window_completed += u64::from(one.right);
                 }
                 self.idle.push_back(one.connection);

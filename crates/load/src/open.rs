@@ -150,6 +150,9 @@ impl Engine {
                 // A failure was never answered: its latency is at least the timeout.
                 let recorded_ns = if one.right { latency_ns } else { latency_ns.max(run.timeout_ns) };
                 run.recorder.latency.record_ns(recorded_ns);
+                let ready_ns = one.due_ns.max(self.connections[one.connection].free_ns);
+                let late_ns = one.sent_ns.saturating_sub(ready_ns);
+                run.recorder.latency_less_late.record_ns(recorded_ns.saturating_sub(late_ns));
             }
             run.recorder.window_completed += u64::from(one.right && in_window);
             self.connections[one.connection].free_ns = now_ns;

@@ -50,6 +50,7 @@ pub fn judge(request: &Request, answer: &Whole<'_>) -> Result<(), Failure> {
 pub struct Recorder {
     pub counts: Counts,
     pub latency: LatencyHistogram,
+    pub latency_less_late: LatencyHistogram,
     pub late: LatencyHistogram,
     pub blocked: LatencyHistogram,
     pub latency_sum_ns: u64,
@@ -116,6 +117,7 @@ impl Recorder {
             window_ns,
             window_completed: self.window_completed,
             latency: self.latency,
+            latency_less_late: self.latency_less_late,
             late: self.late,
             blocked: self.blocked,
             in_flight_ns: self.in_flight_area_ns,

@@ -127,6 +127,9 @@ pub struct SliceOutcome {
     /// Latency from the due time to the last byte (open loop), or from sent to the last byte (closed
     /// loop: service time). Failures and time-outs of an open loop are in it as the timeout or longer.
     pub latency: LatencyHistogram,
+    /// The same latencies less what this program was late with, for telling what its lateness does to a
+    /// percentile (self-check G2). Equal to `latency` in a closed loop.
+    pub latency_less_late: LatencyHistogram,
     /// How late the generator itself was: sent − max(due, connection free).
     pub late: LatencyHistogram,
     /// How long requests waited for a free connection: max(due, connection free) − due. Part of the latency.

@@ -191,6 +191,13 @@ impl RunFolder {
         paths.iter().map(|path| read_versioned(path)).collect()
     }
 
+    /// Removes the folder if the run never began: without `run.json` there is nothing to keep.
+    pub fn discard_if_empty(&self) {
+        if !self.path.join("run.json").exists() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+
     fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), RecordError> {
         let path = self.path.join(name);
         let mut text = serde_json::to_vec(value)

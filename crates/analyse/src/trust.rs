@@ -1,0 +1,42 @@
+//! How far a whole run may be trusted (METHOD, section 6): starts at 100, ten off for each flag.
+
+use crate::{FEWEST_BLOCKS, health::Health};
+
+/// A score with its reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// 0..=100; 0 where no verdict is allowed.
+    pub score: u32,
+    /// `A` from 90, `B` from 70, `C` below, `-` where no verdict is allowed.
+    pub grade: char,
+    /// What took points off.
+    pub reasons: Vec<String>,
+}
+
+/// Judges a run.
+pub fn judge(health: &Health, blocks: usize) -> Trust {
+    let mut reasons = health.no_verdict.clone();
+    if blocks < FEWEST_BLOCKS {
+        reasons.push(format!("{blocks} complete blocks; intervals need {FEWEST_BLOCKS}"));
+    }
+    if !reasons.is_empty() {
+        return Trust { score: 0, grade: '-', reasons };
+    }
+    let mut flags = health.flags.clone();
+    let count = |id: &str| health.warnings.iter().filter(|warning| warning.id == id).count();
+    for (id, words) in [
+        ("not_server_bound", "saturated servers left CPU unused"),
+        ("G2", "percentiles hold some of the generator's own lateness"),
+    ] {
+        if count(id) > 0 {
+            flags.push((10, format!("{words} ({} cases)", count(id))));
+        }
+    }
+    let score = 100 - flags.iter().map(|(points, _)| points).sum::<u32>().min(100);
+    let grade = match score {
+        90.. => 'A',
+        70.. => 'B',
+        _ => 'C',
+    };
+    Trust { score, grade, reasons: flags.into_iter().map(|(_, reason)| reason).collect() }
+}

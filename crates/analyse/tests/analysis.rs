@@ -1,0 +1,166 @@
+//! Whole runs of known truth.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use dyno_analyse::{analyse, synthetic};
+use dyno_model::{
+    Operation,
+    output::{Comparison, Metric, Verdict},
+    record::{Block, BlockState, Run, TrialFailure},
+};
+
+const STACKS: [(&str, f64); 4] =
+    [("base/s", 1000.0), ("twin/s", 1000.0), ("fast/s", 2000.0), ("slow/s", 900.0)];
+
+fn made(noise: f64) -> (Run, Vec<Block>) {
+    let run = synthetic::run(&STACKS);
+    let rates: Vec<f64> = STACKS.iter().map(|(_, rate)| *rate).collect();
+    let blocks = synthetic::blocks(&run, &rates, 8, noise);
+    (run, blocks)
+}
+
+fn throughput(run: &Run, blocks: &[Block], stack: &str) -> Comparison {
+    let analysis = analyse(run, blocks);
+    let found = analysis.comparisons.into_iter().find(|one| {
+        one.a.to_string() == stack && one.operation == Operation::Hello && one.metric == Metric::Throughput
+    });
+    found.unwrap()
+}
+
+#[test]
+fn twins_are_tied_and_differences_are_found() {
+    let (run, blocks) = made(0.01);
+    assert_eq!(throughput(&run, &blocks, "twin/s").verdict, Verdict::NoDifference);
+    let fast = throughput(&run, &blocks, "fast/s");
+    assert_eq!(fast.verdict, Verdict::Different);
+    assert!(fast.low.unwrap() < 2.0 && 2.0 < fast.high.unwrap(), "{fast:?}");
+    assert_eq!(throughput(&run, &blocks, "slow/s").verdict, Verdict::Different);
+    let analysis = analyse(&run, &blocks);
+    let rank = |stack: &str| {
+        let found = analysis.results.iter().find(|one| {
+            one.stack.to_string() == stack
+                && one.operation == Operation::Hello
+                && one.metric == Metric::Throughput
+        });
+        found.unwrap().rank
+    };
+    assert_eq!((rank("fast/s"), rank("slow/s")), (Some((1, 1)), Some((4, 4))));
+    assert_eq!((rank("base/s"), rank("twin/s")), (Some((2, 3)), Some((2, 3))));
+    assert_eq!((analysis.trust.grade, analysis.blocks), ('A', 8));
+    assert!(analysis.sentences[0].starts_with("hello: fast/s is fastest, "), "{:?}", analysis.sentences);
+}
+
+#[test]
+fn noise_makes_it_inconclusive_not_wrong() {
+    let (run, blocks) = made(0.3);
+    let twin = throughput(&run, &blocks, "twin/s");
+    assert_eq!(twin.verdict, Verdict::Inconclusive, "{twin:?}");
+}
+
+/// What each kind of trouble does to the verdict on a stack that is twice as fast.
+#[test]
+fn no_verdict_for_each_reason() {
+    type Trouble = (&'static str, fn(&mut Vec<Block>), &'static str);
+    let troubles: [Trouble; 7] = [
+        ("too few blocks", |blocks| blocks.truncate(7), "7 paired blocks"),
+        ("interrupted", |blocks| blocks[3].state = BlockState::Interrupted, "7 paired blocks"),
+        (
+            "wrong answers",
+            |blocks| {
+                let counts = &mut blocks[2].trials[2].slices[0].outcome.counts;
+                counts.completed -= 1;
+                counts.failed.wrong_body = 1;
+            },
+            "got no right answer",
+        ),
+        (
+            "lost requests",
+            |blocks| blocks[2].trials[2].slices[0].outcome.counts.completed -= 1,
+            "don't add up",
+        ),
+        (
+            "steal",
+            |blocks| slices(blocks, |slice| slice.machine.steal_ns = slice.outcome.window_ns / 9),
+            "hypervisor",
+        ),
+        ("drift", |blocks| blocks[6].spin_per_ms = 4e5, "own speed changed"),
+        (
+            "generator",
+            |blocks| {
+                for trial in blocks.iter_mut().map(|block| &mut block.trials[2]) {
+                    for slice in &mut trial.slices {
+                        slice.cpu_ns.insert("server".to_owned(), slice.outcome.window_ns / 2);
+                        slice.outcome.generator_cpu_ns = slice.outcome.window_ns * 8 / 10;
+                    }
+                }
+            },
+            "the generator used 80 %",
+        ),
+    ];
+    for (name, trouble, words) in troubles {
+        let (run, mut blocks) = made(0.01);
+        trouble(&mut blocks);
+        let fast = throughput(&run, &blocks, "fast/s");
+        assert_eq!(fast.verdict, Verdict::NoVerdict, "{name}");
+        assert!(fast.reason.contains(words), "{name}: {}", fast.reason);
+    }
+}
+
+fn slices(blocks: &mut [Block], change: impl Fn(&mut dyno_model::record::Slice)) {
+    for trial in blocks.iter_mut().flat_map(|block| &mut block.trials) {
+        trial.slices.iter_mut().for_each(&change);
+    }
+}
+
+#[test]
+fn a_limit_elsewhere_spares_cpu_per_request_and_loses_the_rank() {
+    let (run, mut blocks) = made(0.01);
+    for trial in blocks.iter_mut().map(|block| &mut block.trials[2]) {
+        for slice in &mut trial.slices {
+            slice.cpu_ns.insert("server".to_owned(), slice.outcome.window_ns / 2);
+            slice.cpu_ns.insert("database".to_owned(), slice.outcome.window_ns * 3 / 4);
+        }
+    }
+    let analysis = analyse(&run, &blocks);
+    let of = |metric: Metric| {
+        let found =
+            analysis.comparisons.iter().find(|one| one.a.to_string() == "fast/s" && one.metric == metric);
+        found.unwrap().verdict
+    };
+    assert_eq!(of(Metric::Throughput), Verdict::NoVerdict);
+    assert_eq!(of(Metric::CpuPerRequest), Verdict::Different);
+    assert!(analysis.sentences[0].contains("not ranked"), "{:?}", analysis.sentences);
+}
+
+#[test]
+fn a_failed_trial_is_a_row_and_its_block_says_nothing_about_it() {
+    let (run, mut blocks) = made(0.01);
+    blocks[0].trials[1].failure = Some(TrialFailure {
+        reason: "the server ended: exit code 3".to_owned(),
+        log_tail: "MemoryError".to_owned(),
+    });
+    let analysis = analyse(&run, &blocks);
+    let row = analysis.not_run.iter().find(|row| row.stack.to_string() == "twin/s").unwrap();
+    assert!(row.reason.contains("1 of 8 blocks") && row.reason.contains("MemoryError"), "{}", row.reason);
+    assert_eq!(throughput(&run, &blocks, "twin/s").verdict, Verdict::NoVerdict);
+    assert_eq!(throughput(&run, &blocks, "fast/s").verdict, Verdict::Different);
+}
+
+#[test]
+fn disturbed_slices_are_left_out_whatever_they_measured() {
+    let (run, mut blocks) = made(0.01);
+    for block in &mut blocks {
+        let slice = &mut block.trials[1].slices[0];
+        slice.outcome.window_completed /= 3;
+        slice.machine.foreign_ns = 90_000_000;
+    }
+    assert_eq!(throughput(&run, &blocks, "twin/s").verdict, Verdict::NoDifference);
+}
+
+#[test]
+fn no_blocks_at_all_is_said_and_nothing_panics() {
+    let (run, _) = made(0.01);
+    let analysis = analyse(&run, &[]);
+    assert!(
+        analysis.results.is_empty() && analysis.sentences[0].starts_with("No verdict: 0 complete blocks")
+    );
+}

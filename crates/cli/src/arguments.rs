@@ -1,0 +1,116 @@
+//! Options as written.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dyno_model::{Span, StackName};
+
+const EXAMPLES: &str = "\
+Examples:
+  dyno run --setup             prepare everything, measure the default plan, write the report
+  dyno run smoke               two stacks for a minute
+  dyno check flask/gunicorn    does this stack answer the contract?
+  dyno up flask/uwsgi/nginx    bring one stack up and look around
+  dyno report runs/…           make a run's report again
+
+Exit codes:
+  0  done                          4  nothing could be measured, or the database refuses
+  1  a stack fails the contract    5  another dyno is at work with the same cache
+  2  wrong usage or plan           6  a file can't be written or read (a full disk)
+  3  a part is missing             130  stopped by Ctrl-C; what was measured is kept";
+
+/// A dynamometer for Python web APIs: which stack is faster, and how sure is that.
+#[derive(Parser, Debug)]
+#[command(name = "dyno", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Don't echo outside commands, nor show progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to print on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// May download what is missing into dyno's cache
+    #[arg(long, global = true)]
+    pub setup: bool,
+    /// A PostgreSQL of your own instead of the embedded one: postgres://user:password@host/database
+    #[arg(long, global = true, value_name = "URL")]
+    pub database: Option<String>,
+    /// Where runs are kept
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "runs")]
+    pub runs: PathBuf,
+}
+
+/// What to print on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines; see `schemas/`.
+    Json,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Prepare, prove, measure and compare the stacks of a plan
+    Run(RunOptions),
+    /// Prove that stacks answer the contract; time nothing
+    Check(Stacks),
+    /// Show stacks, operations and plans
+    List,
+    /// Show what this machine can and can't run, with the remedy
+    Doctor,
+    /// Make a run's report again from its folder
+    Report(ReportOptions),
+    /// Bring stacks up on their ports, to look around, until Ctrl-C
+    Up(Stacks),
+    /// Print the JSON Schemas of the machine formats
+    Schema,
+}
+
+/// Options of `dyno run`.
+#[derive(Args, Debug)]
+pub struct RunOptions {
+    /// A plan's name, or the path of a plan's file
+    #[arg(default_value = "default", value_name = "PLAN")]
+    pub plan: String,
+    /// Go on with a run that was stopped: its name or folder
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "seed", "budget", "blocks"])]
+    pub resume: Option<PathBuf>,
+    /// Seed of every random choice, instead of the plan's
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Time for the whole run, instead of the plan's, for instance 20m
+    #[arg(long)]
+    pub budget: Option<Span>,
+    /// Fewest blocks, instead of the plan's
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub blocks: Option<u32>,
+}
+
+/// Options of `dyno check` and `dyno up`.
+#[derive(Args, Debug)]
+pub struct Stacks {
+    /// Stacks: app/server[/front][@interpreter]; without any, those of the default plan
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<StackName>,
+}
+
+/// Options of `dyno report`.
+#[derive(Args, Debug)]
+pub struct ReportOptions {
+    /// A run's name or folder
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+}

@@ -1,0 +1,262 @@
+//! What each command does: a request to the lab, or a view of what is recorded.
+
+mod view;
+
+use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};
+
+use dyno_lab::{Bench, Order};
+use dyno_model::{
+    check::CheckOutcome,
+    event::Event,
+    output::{CheckOutput, ListOutput, ListRow},
+    plan::Plan,
+};
+use dyno_plan::{Catalogue, find_plan, list_plans, read_plan};
+use dyno_provision::{Context, Home, doctor};
+use dyno_record::RunFolder;
+
+use crate::{
+    arguments::{Common, Format, ReportOptions, RunOptions, Stacks},
+    exit::{self, Error},
+    places::project,
+    progress::Display,
+    stop::STOP,
+};
+
+/// The hidden command that is a keeper.
+pub const KEEPER: &str = "__keeper";
+
+/// What every command that works with stacks needs.
+struct Workshop<'a> {
+    common: &'a Common,
+    catalogue: Catalogue,
+    home: Home,
+    display: Display,
+}
+
+impl<'a> Workshop<'a> {
+    fn open(common: &'a Common) -> Result<Self, Error> {
+        let catalogue = Catalogue::read(&project().join("stacks"))?;
+        let home = Home::open(Home::locate())?;
+        Ok(Self { common, catalogue, home, display: Display::new(common.quiet) })
+    }
+
+    fn default_plan(&self) -> Result<Plan, Error> {
+        Ok(read_plan(&project().join("plans/default.toml"), &self.catalogue)?)
+    }
+
+    /// The default plan with these stacks instead of its own, if any are named.
+    fn plan_for(&self, options: &Stacks) -> Result<Plan, Error> {
+        let mut plan = self.default_plan()?;
+        if !options.stacks.is_empty() {
+            for stack in &options.stacks {
+                self.catalogue.resolve(stack)?;
+            }
+            let mut seen = BTreeSet::new();
+            plan.stacks =
+                options.stacks.iter().filter(|stack| seen.insert((*stack).clone())).cloned().collect();
+            plan.baseline = plan.stacks[0].clone();
+        }
+        Ok(plan)
+    }
+
+    /// Runs `work` with a bench, the cache locked against another dyno.
+    fn with_bench<T>(
+        &self,
+        plan: &Plan,
+        logs: &Path,
+        work: impl FnOnce(&Bench<'_>) -> Result<T, dyno_lab::LabError>,
+    ) -> Result<T, Error> {
+        let _lock = self.home.lock()?;
+        let contract = project().join("contract");
+        let listener = |event: Event| self.display.show(&event);
+        let keeper = vec![std::env::current_exe()?.into_os_string(), OsString::from(KEEPER)];
+        let bench = Bench::new(
+            Order {
+                catalogue: &self.catalogue,
+                plan,
+                home: &self.home,
+                setup: self.common.setup,
+                database: self.common.database.as_deref(),
+                keeper,
+                contract: &contract,
+                listener: &listener,
+                stop: &STOP,
+                command: command_to_repeat(),
+            },
+            logs,
+        )?;
+        let result = work(&bench);
+        self.display.finish();
+        Ok(result?)
+    }
+}
+
+/// The command as typed, with any password of a database left out.
+fn command_to_repeat() -> Vec<String> {
+    let words = std::env::args().skip(1).map(|word| match word.split_once("postgres") {
+        Some((before, rest)) if rest.starts_with("://") || rest.starts_with("ql://") => {
+            format!("{before}{}", dyno_provision::database::without_password(&format!("postgres{rest}")))
+        }
+        _ => word,
+    });
+    std::iter::once("dyno".to_owned()).chain(words).collect()
+}
+
+/// `dyno run`.
+pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
+    let workshop = Workshop::open(common)?;
+    let (folder, plan, resumed) = match &options.resume {
+        Some(name) => {
+            let folder = RunFolder::open(&common.runs, name)?;
+            let plan = folder.read_run()?.plan;
+            (folder, plan, true)
+        }
+        None => {
+            let plan = plan_of(&workshop, options)?;
+            let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ");
+            (RunFolder::create(&common.runs, &format!("{time}-{}", plan.name))?, plan, false)
+        }
+    };
+    let logs = folder.logs();
+    let result = workshop.with_bench(&plan, &logs, |bench| {
+        if resumed { dyno_lab::resume(bench, &folder) } else { dyno_lab::run(bench, &folder) }
+    });
+    let finished = match result {
+        Ok(finished) => finished,
+        Err(error) => {
+            folder.discard_if_empty();
+            return Err(error);
+        }
+    };
+    let failed = view::show(common, &folder, &finished.run, &finished.blocks)?;
+    if finished.stopped {
+        eprintln!("stopped; go on with: dyno run --resume {}", folder.path().display());
+        return Ok(ExitCode::from(exit::STOPPED));
+    }
+    Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn plan_of(workshop: &Workshop<'_>, options: &RunOptions) -> Result<Plan, Error> {
+    let path = find_plan(&project().join("plans"), &options.plan)?;
+    let mut plan = read_plan(&path, &workshop.catalogue)?;
+    let design = &mut plan.design;
+    design.seed = options.seed.or(design.seed);
+    design.budget = options.budget.unwrap_or(design.budget);
+    if let Some(blocks) = options.blocks {
+        design.most_blocks = design.most_blocks.max(blocks);
+        design.blocks = blocks;
+    }
+    Ok(plan)
+}
+
+/// `dyno report`.
+pub fn report(common: &Common, options: &ReportOptions) -> Result<ExitCode, Error> {
+    let folder = RunFolder::open(&common.runs, &options.run)?;
+    view::show(common, &folder, &folder.read_run()?, &folder.read_blocks()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dyno check`.
+pub fn check(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
+    let workshop = Workshop::open(common)?;
+    let plan = workshop.plan_for(options)?;
+    let logs = workshop.home.path().join("logs");
+    let report = workshop.with_bench(&plan, &logs, dyno_lab::check)?;
+    if common.format == Format::Json {
+        let mut output: CheckOutput = report.rows.clone();
+        // A stack that can't be tried fails every operation, with its reason.
+        for row in &report.not_run {
+            output.extend(dyno_model::Operation::ALL.map(|operation| dyno_model::check::CheckRow {
+                stack: row.stack.clone(),
+                operation,
+                outcome: CheckOutcome::Fail,
+                detail: row.reason.clone(),
+            }));
+        }
+        println!("{}", serde_json::to_string_pretty(&output)?);
+    } else {
+        print!("{}", dyno_report::check_table(&report.rows, &report.not_run));
+    }
+    let failed =
+        !report.not_run.is_empty() || report.rows.iter().any(|row| row.outcome == CheckOutcome::Fail);
+    Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// `dyno up`.
+pub fn up(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
+    let workshop = Workshop::open(common)?;
+    let plan = workshop.plan_for(options)?;
+    let logs = workshop.home.path().join("logs");
+    workshop.with_bench(&plan, &logs, dyno_lab::up)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dyno list`.
+pub fn list(common: &Common) -> Result<ExitCode, Error> {
+    let workshop = Workshop::open(common)?;
+    let plan = workshop.default_plan()?;
+    let context = Context { home: &workshop.home, setup: false, echo: &|_| {} };
+    let mut rows: ListOutput = Vec::new();
+    let mut titles = Vec::new();
+    for stack in workshop.catalogue.stacks() {
+        let (name, title) =
+            (stack.name.clone(), format!("{} on {}", stack.app.app.title, stack.server.title));
+        let (runnable, reason) = match dyno_lab::can_run(context, stack, &plan) {
+            Ok(note) => (true, note),
+            Err(reason) => (false, format!("cannot run: {reason}")),
+        };
+        rows.push(ListRow { stack: name, runnable, reason });
+        titles.push(title);
+    }
+    if common.format == Format::Json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("Stacks");
+    for (row, title) in rows.iter().zip(titles) {
+        let note = if row.reason.is_empty() { title } else { format!("{title}; {}", row.reason) };
+        println!("  {:<30} {note}", row.stack.to_string());
+    }
+    println!("\nOperations\n  {}", dyno_model::Operation::names().join(", "));
+    println!("\nPlans");
+    for plan in list_plans(&project().join("plans"), &workshop.catalogue) {
+        println!("  {:<30} {}", plan.name, plan.title);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dyno doctor`.
+pub fn doctor(common: &Common) -> Result<ExitCode, Error> {
+    let workshop = Workshop::open(common)?;
+    let context = Context { home: &workshop.home, setup: false, echo: &|_| {} };
+    for row in doctor::examine(context) {
+        let state = match row.state {
+            doctor::State::Ok => "ok",
+            doctor::State::Missing => "missing",
+            doctor::State::Limited => "limited",
+        };
+        println!("{:<11} {state:<8} {}", row.part, row.found);
+        if !row.remedy.is_empty() {
+            println!("{:<20} {}", "", row.remedy);
+        }
+    }
+    let missing = stacks_that_can_run(&workshop, context)?;
+    println!("\n{missing}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many of the default plan's stacks can run, and why the others can't.
+fn stacks_that_can_run(workshop: &Workshop<'_>, context: Context<'_>) -> Result<String, Error> {
+    let plan = workshop.default_plan()?;
+    let mut text = String::new();
+    for name in &plan.stacks {
+        let words = match dyno_lab::can_run(context, workshop.catalogue.resolve(name)?, &plan) {
+            Ok(note) if note.is_empty() => "can run".to_owned(),
+            Ok(note) => format!("can run; {note}"),
+            Err(reason) => format!("cannot run: {reason}"),
+        };
+        text += &format!("{:<30} {words}\n", name.to_string());
+    }
+    Ok(text.trim_end().to_owned())
+}

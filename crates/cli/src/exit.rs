@@ -1,0 +1,52 @@
+//! Errors of the whole program and their exit codes, as `dyno --help` documents them.
+
+use dyno_lab::LabError;
+use dyno_plan::PlanError;
+use dyno_provision::ProvisionError;
+use dyno_record::RecordError;
+
+/// What ended the program.
+pub type Error = Box<dyn std::error::Error>;
+
+/// A stack fails the contract, or a trial failed.
+pub const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const MISSING: u8 = 3;
+const NOTHING_MEASURED: u8 = 4;
+const LOCKED: u8 = 5;
+const FILES: u8 = 6;
+/// Ctrl-C, as shells have it: 128 + SIGINT.
+pub const STOPPED: u8 = 130;
+
+/// The exit code of an error.
+pub fn code(error: &Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<LabError>() {
+        return match error {
+            LabError::Plan(_) => USAGE,
+            LabError::Provision(error) => provision(error),
+            LabError::Record(_) => FILES,
+            LabError::Stopped => STOPPED,
+            LabError::System { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => FILES,
+            LabError::Contract(_)
+            | LabError::Supervise(_)
+            | LabError::NothingToMeasure(_)
+            | LabError::System { .. } => NOTHING_MEASURED,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<ProvisionError>() {
+        return provision(error);
+    }
+    if error.is::<RecordError>() || error.is::<std::io::Error>() {
+        return FILES;
+    }
+    if error.is::<PlanError>() { USAGE } else { FAILED }
+}
+
+fn provision(error: &ProvisionError) -> u8 {
+    match error {
+        ProvisionError::Missing { .. } | ProvisionError::Command { .. } => MISSING,
+        ProvisionError::Io { .. } => FILES,
+        ProvisionError::Locked { .. } => LOCKED,
+        ProvisionError::Database { .. } => NOTHING_MEASURED,
+    }
+}

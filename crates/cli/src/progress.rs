@@ -1,0 +1,144 @@
+//! The one display of progress, on standard error. It shows what it is told and chooses nothing.
+
+use std::{
+    io::IsTerminal,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use dyno_model::event::{Event, Step};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Without a terminal a line of progress is written this often.
+const LINE_PAUSE: Duration = Duration::from_secs(15);
+
+/// Shows events.
+pub struct Display {
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+struct State {
+    step: Step,
+    last_line: Option<Instant>,
+}
+
+impl Display {
+    /// A display for standard error, or a silent one.
+    pub fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(1);
+            let style = ProgressStyle::with_template("{prefix:>8} [{bar:24}] {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar
+        });
+        Self { quiet, bar, state: Mutex::new(State { step: Step::Prepare, last_line: None }) }
+    }
+
+    /// Shows one event.
+    pub fn show(&self, event: &Event) {
+        if self.quiet {
+            if let Event::Warning(warning) = event {
+                eprintln!("warning: {}: {}", warning.subject, warning.text);
+            }
+            return;
+        }
+        match event {
+            Event::Command { argv } => self
+                .line(&format!("$ {}", argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))),
+            Event::Note(text) => self.line(text),
+            Event::Warning(warning) => {
+                self.line(&format!("warning: {}: {}; {}", warning.subject, warning.text, warning.advice));
+            }
+            Event::Step { step, detail } => self.step(*step, detail),
+            Event::Progress { done, total, left_s, stack, operation } => {
+                let subject = [stack.as_ref().map(ToString::to_string), operation.map(|one| one.to_string())];
+                let subject = subject.into_iter().flatten().collect::<Vec<_>>().join("  ");
+                self.progress(*done, *total, *left_s, &subject);
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn step(&self, step: Step, detail: &str) {
+        let changed = {
+            let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::replace(&mut state.step, step) != step
+        };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(step.name());
+                bar.set_message(detail.to_owned());
+                if changed {
+                    bar.set_position(0);
+                }
+                bar.tick();
+            }
+            None => self.line(&format!("{}: {detail}", step.name())),
+        }
+    }
+
+    fn progress(&self, done: u64, total: u64, left_s: Option<f64>, subject: &str) {
+        let left = left_s.map_or_else(String::new, |left_s| format!("  {} left", span(left_s)));
+        let message = format!("{done}/{total}{left}  {subject}");
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(message);
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if state.last_line.is_none_or(|last| last.elapsed() >= LINE_PAUSE) {
+            state.last_line = Some(Instant::now());
+            eprintln!("{}: {message}", state.step.name());
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+}
+
+/// `4m 05s`, `12s`.
+fn span(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    if seconds >= 60 { format!("{}m {:02}s", seconds / 60, seconds % 60) } else { format!("{seconds}s") }
+}
+
+/// A word as a shell would need it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%{}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_a_shell_needs_them() {
+        assert_eq!(quoted("--bind=127.0.0.1:80"), "--bind=127.0.0.1:80");
+        assert_eq!(quoted("daemon off;"), "'daemon off;'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn spans_are_short() {
+        assert_eq!((span(12.4), span(245.0)), ("12s".to_owned(), "4m 05s".to_owned()));
+    }
+}

@@ -1,0 +1,210 @@
+//! Tables for a terminal of 80 columns.
+
+use std::fmt::Write;
+
+use dyno_analyse::Analysis;
+use dyno_model::{
+    Operation, StackName,
+    check::{CheckOutcome, CheckRow},
+    output::{Comparison, Estimate, Metric, Verdict},
+    record::{NotRun, Run},
+};
+
+use crate::figures::{number, rank, ratio, spread};
+
+const NAME: usize = 28;
+
+/// The results of a run: sentences, a table for each operation, what couldn't run, what makes numbers less sure.
+pub fn table(run: &Run, analysis: &Analysis, color: bool) -> String {
+    let mut text = String::new();
+    let bold = |words: &str| if color { format!("\x1b[1m{words}\x1b[0m") } else { words.to_owned() };
+    for sentence in &analysis.sentences {
+        let _ = writeln!(text, "{}", wrap(sentence, 80, 2));
+    }
+    for &operation in &run.plan.operations {
+        if analysis.results.iter().any(|one| one.operation == operation) {
+            let rate = run.plan.latency.as_ref().and_then(|latency| latency.rates.get(&operation));
+            let at = rate.map_or_else(String::new, |rate| format!(", latencies at {rate}"));
+            let _ = writeln!(text, "\n{}{at}", bold(operation.name()));
+            text += &operation_table(run, analysis, operation);
+        }
+    }
+    text += &footer(run, analysis, &bold);
+    text
+}
+
+fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> String {
+    let find = |stack: &StackName, metric: Metric| {
+        let mut all = analysis.results.iter();
+        all.find(|one| one.stack == *stack && one.operation == operation && one.metric == metric)
+    };
+    let mut stacks: Vec<&StackName> = run.prepared.iter().map(|one| &one.stack).collect();
+    stacks.retain(|stack| find(stack, Metric::Throughput).is_some());
+    stacks.sort_by(|a, b| {
+        let rate = |stack| find(stack, Metric::Throughput).map_or(0.0, |one| one.estimate);
+        rate(b).total_cmp(&rate(a))
+    });
+    let mut text = format!(
+        "{:<4} {:<NAME$} {:>15} {:>8} {:>8} {:>10}\n",
+        "rank", "stack", "requests/s", "CPU us", "p50 ms", "p99 ms"
+    );
+    for stack in stacks {
+        let Some(rate) = find(stack, Metric::Throughput) else { continue };
+        let cpu =
+            find(stack, Metric::CpuPerRequest).map_or_else(|| "–".to_owned(), |one| number(one.estimate));
+        let ms =
+            |metric| find(stack, metric).map_or_else(|| "–".to_owned(), |one| number(one.estimate / 1000.0));
+        let _ = writeln!(
+            text,
+            "{:<4} {:<NAME$} {:>8} {:>6} {cpu:>8} {:>8} {:>10}",
+            rank(rate.rank),
+            stack.to_string(),
+            number(rate.estimate),
+            spread(rate),
+            ms(Metric::LatencyP50),
+            ms(Metric::LatencyP99),
+        );
+    }
+    text + &ratios(run, analysis, operation)
+}
+
+fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> String {
+    let of = |metric: Metric| {
+        analysis.comparisons.iter().filter(move |one| one.operation == operation && one.metric == metric)
+    };
+    if of(Metric::Throughput).next().is_none() {
+        return String::new();
+    }
+    let mut text = format!("     against {}:\n", run.plan.baseline);
+    for one in of(Metric::Throughput) {
+        let cpu = of(Metric::CpuPerRequest).find(|cpu| cpu.a == one.a);
+        let cpu = cpu.map_or_else(String::new, |cpu| format!("CPU {}", marked(cpu)));
+        let _ = writeln!(text, "     {:<NAME$} {:<25} {cpu}", one.a.to_string(), marked(one));
+    }
+    text
+}
+
+/// A ratio with a mark: `=` a tie, `?` inconclusive, `!` no verdict.
+fn marked(one: &Comparison) -> String {
+    let mark = match one.verdict {
+        Verdict::Different => "",
+        Verdict::NoDifference => " =",
+        Verdict::Inconclusive => " ?",
+        Verdict::NoVerdict => " !",
+    };
+    format!("{}{mark}", ratio(one))
+}
+
+fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
+    let mut text = String::new();
+    let blocks = analysis.blocks;
+    let _ = writeln!(
+        text,
+        "\nRatios with 95 % intervals over {blocks} blocks; = a tie (within 3 %), ? inconclusive, ! no verdict.\n\
+         ± is half of the 95 % interval; ranks in the same interval are ties. CPU is that of server and front."
+    );
+    let _ = writeln!(
+        text,
+        "Trust: {} ({}).",
+        analysis.trust.grade,
+        if analysis.trust.reasons.is_empty() {
+            "no flags".to_owned()
+        } else {
+            analysis.trust.reasons.join("; ")
+        }
+    );
+    if !analysis.not_run.is_empty() {
+        let _ = writeln!(text, "\n{}", bold("Not measured, or not in every block"));
+        for row in &analysis.not_run {
+            let _ = writeln!(text, "  {}: {}", row.stack, row.reason.replace('\n', "\n    "));
+        }
+    }
+    // One line for each kind of warning: the page has them all.
+    let mut kinds: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for warning in &analysis.warnings {
+        match kinds.iter_mut().find(|kind| kind.0 == warning.id) {
+            Some(kind) => kind.2.push(&warning.subject),
+            None => kinds.push((&warning.id, &warning.text, vec![&warning.subject])),
+        }
+    }
+    if !kinds.is_empty() {
+        let _ = writeln!(text, "\n{}", bold("Warnings"));
+        for (id, words, subjects) in kinds {
+            let more = if subjects.len() > 1 {
+                format!(" (and {} more)", subjects.len() - 1)
+            } else {
+                String::new()
+            };
+            let _ = writeln!(text, "{}", wrap(&format!("  {id}: {}{more}: {words}", subjects[0]), 80, 4));
+        }
+    }
+    let _ = writeln!(text, "\nseed {}, {}", run.seed, run.command.join(" "));
+    text
+}
+
+/// Breaks a text into lines of at most `width`, further lines indented.
+fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is always a line");
+        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
+            lines.push(format!("{}{word}", " ".repeat(indent)));
+        } else {
+            if !last.is_empty() || word.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+/// The contract's rows: one line for each stack, one column for each operation, failures below.
+pub fn check_table(rows: &[CheckRow], not_run: &[NotRun]) -> String {
+    let mut stacks: Vec<&StackName> = rows.iter().map(|row| &row.stack).collect();
+    stacks.dedup();
+    let mut text = String::new();
+    for stack in &stacks {
+        let of: Vec<&CheckRow> = rows.iter().filter(|row| row.stack == **stack).collect();
+        let count = |outcome| of.iter().filter(|row| row.outcome == outcome).count();
+        let (passed, failed) = (count(CheckOutcome::Pass), count(CheckOutcome::Fail));
+        let missing = count(CheckOutcome::NotOffered);
+        let state = if failed == 0 { "pass" } else { "FAIL" };
+        let _ = writeln!(
+            text,
+            "{:<30} {state}  {passed} passed, {failed} failed, {missing} not offered",
+            stack.to_string()
+        );
+        for row in &of {
+            let mark = match row.outcome {
+                CheckOutcome::Pass => "pass",
+                CheckOutcome::Fail => "FAIL",
+                CheckOutcome::NotOffered => "not offered",
+            };
+            let _ = writeln!(text, "    {:<16} {mark:<12} {}", row.operation, row.detail);
+        }
+    }
+    for row in not_run {
+        let _ = writeln!(
+            text,
+            "{:<30} cannot run: {}",
+            row.stack.to_string(),
+            row.reason.replace('\n', "\n    ")
+        );
+    }
+    text
+}
+
+/// For the page: the estimates of one metric and operation, best first.
+pub fn sorted(analysis: &Analysis, operation: Operation, metric: Metric) -> Vec<&Estimate> {
+    let mut all: Vec<&Estimate> =
+        analysis.results.iter().filter(|one| one.operation == operation && one.metric == metric).collect();
+    all.sort_by(|a, b| {
+        if metric.more_is_better() {
+            b.estimate.total_cmp(&a.estimate)
+        } else {
+            a.estimate.total_cmp(&b.estimate)
+        }
+    });
+    all
+}
