@@ -55,8 +55,8 @@ func openDatabase(s settings) (*bun.DB, error) {
 func byPhoneID(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("phone_id") }
 func byEmailID(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("email_id") }
 
-func selectPage(db bun.IDB, p page) *bun.SelectQuery {
-	query := db.NewSelect().Model((*contact)(nil)).Relation("Type").
+func selectPage(db bun.IDB, model any, p page) *bun.SelectQuery {
+	query := db.NewSelect().Model(model).Relation("Type").
 		OrderExpr("c.contact_id").Limit(int(p.limit)).Offset(int(p.offset))
 	if p.starts != "" {
 		query = query.Where("lower(c.last_name) LIKE lower(?)", p.like())
@@ -67,7 +67,7 @@ func selectPage(db bun.IDB, p page) *bun.SelectQuery {
 // fetchContacts has bun do it all: the page with its types, the phones, the emails.
 func fetchContacts(ctx context.Context, db *bun.DB, p page) ([]*contact, error) {
 	found := []*contact{}
-	err := selectPage(db, p).Model(&found).Relation("Phones", byPhoneID).Relation("Emails", byEmailID).Scan(ctx)
+	err := selectPage(db, &found, p).Relation("Phones", byPhoneID).Relation("Emails", byEmailID).Scan(ctx)
 	return found, err
 }
 
@@ -78,7 +78,7 @@ func iterateContacts(ctx context.Context, db *bun.DB, p page) ([]*contact, error
 		return nil, err
 	}
 	defer connection.Close()
-	rows, err := selectPage(connection, p).Rows(ctx)
+	rows, err := selectPage(connection, (*contact)(nil), p).Rows(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ app = create_app(NAME, "asyncpg", lifespan)
 
 
 async def open_session():
-    async with Session() as session:
+    async with Session.begin() as session:
         yield session
 
 
@@ -131,9 +131,9 @@ async def contact_create(new: NewContact, session: SessionOf) -> Contact:
     )
     session.add(contact)
     try:
-        await session.commit()
+        await session.flush()
     except IntegrityError:
         raise parameters.unknown_type(new.type_id) from None
     number = contact.contact_id
-    session.expunge_all()
+    session.expunge_all()  # read back what the database has
     return await find(session, number)

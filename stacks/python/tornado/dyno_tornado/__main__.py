@@ -29,7 +29,11 @@ class Handler(tornado.web.RequestHandler):
         self.finish(json.dumps(value))
 
     def page(self):
-        return parameters.page(lambda name: self.get_query_arguments(name, strip=False))
+        # Not get_query_arguments, which turns NUL into a blank.
+        def values(name):
+            return [self.decode_argument(value, name) for value in self.request.query_arguments.get(name, [])]
+
+        return parameters.page(values)
 
     def decode_argument(self, value, name=None):
         try:
