@@ -44,7 +44,7 @@ impl Default for EngineOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The target takes no connection.
-    #[error("{target:?} takes no connection: {source}")]
+    #[error("{} takes no connection: {source}", place(target))]
     Connect {
         /// Which target.
         target: Target,
@@ -55,7 +55,7 @@ pub enum LoadError {
     #[error("the load engine can't wait: {0}")]
     Kernel(#[from] rustix::io::Errno),
     /// A single question got no answer.
-    #[error("{method} {path} at {target:?}: {what}")]
+    #[error("{method} {path} at {}: {what}", place(target))]
     NoAnswer {
         /// Which target.
         target: Target,
@@ -69,6 +69,13 @@ pub enum LoadError {
     /// A slice without requests.
     #[error("no requests to send")]
     NoRequests,
+}
+
+fn place(target: &Target) -> String {
+    match target {
+        Target::Tcp(address) => address.to_string(),
+        Target::Unix(path) => path.display().to_string(),
+    }
 }
 
 /// A moment of a slice that the caller may want to read counters at. Told in the engine's own thread.
@@ -115,7 +122,9 @@ pub(crate) struct Done {
 }
 
 impl Engine {
-    /// Opens all connections.
+    /// Connects once, to see that the target is there; the other connections are opened when a slice begins.
+    /// An open connection that asks nothing is no idle client to every server: gunicorn's threads each
+    /// wait for the first request of one, and 64 of them would keep all its threads.
     ///
     /// # Errors
     /// The target takes none within the connect timeout; the kernel refuses epoll.
@@ -141,10 +150,8 @@ impl Engine {
             scratch: vec![0; SCRATCH],
             events: Vec::with_capacity(256),
         };
-        for index in 0..connections as usize {
-            engine.connections.push(Connection::default());
-            engine.reopen(index)?;
-        }
+        engine.connections.resize_with(connections as usize, Connection::default);
+        engine.make_ready(1)?;
         Ok(engine)
     }
 
@@ -180,10 +187,10 @@ impl Engine {
     /// All connections idle and open, those that the server closed meanwhile opened again.
     pub(crate) fn make_ready(&mut self, count: usize) -> Result<(), LoadError> {
         self.idle.clear();
-        while self.connections.len() < count {
-            self.connections.push(Connection::default());
+        if self.connections.len() < count {
+            self.connections.resize_with(count, Connection::default);
         }
-        for index in 0..self.connections.len() {
+        for index in 0..count {
             self.connections[index].in_flight = None;
             if !self.connections[index].is_idle_and_open() {
                 self.reopen(index)?;

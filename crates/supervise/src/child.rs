@@ -119,7 +119,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// The folder can't be made.
-    pub fn new(options: SupervisorOptions) -> Result<Self, SuperviseError> {
+    pub fn new(mut options: SupervisorOptions) -> Result<Self, SuperviseError> {
+        // Keepers work in the root folder, so that they hold no other.
+        options.log_folder = std::path::absolute(&options.log_folder).unwrap_or(options.log_folder);
         fs::create_dir_all(&options.log_folder)
             .map_err(|source| SuperviseError::Io { path: options.log_folder.clone(), source })?;
         // Orphans of a killed keeper then come to dyno, not to init.
