@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -127,9 +128,11 @@ impl<'a> Making<'a, '_> {
                 fail(&mut trials[work.stack], Some(&one.running), reason);
             }
         }
-        for one in loaded.into_iter().flatten() {
-            one.running.stop();
-        }
+        thread::scope(|scope| {
+            for one in loaded.into_iter().flatten() {
+                scope.spawn(|| one.running.stop());
+            }
+        });
         Ok(trials)
     }
 
@@ -158,7 +161,9 @@ impl<'a> Making<'a, '_> {
         let mut ready = Vec::new();
         for (running, trial) in started.into_iter().zip(trials.iter_mut()) {
             let outcome = match running {
-                Ok(running) => running.wait_ready().map(|_| running).map_err(LabError::from),
+                Ok(running) => {
+                    running.wait_ready(self.bench.order.stop).map(|_| running).map_err(LabError::from)
+                }
                 Err(error) => Err(error),
             };
             trial.ready_ns = begin.elapsed().as_nanos() as u64;
@@ -175,6 +180,10 @@ impl<'a> Making<'a, '_> {
         for (running, trial) in ready.into_iter().zip(trials.iter_mut()) {
             self.done += 1;
             self.tell(trial, None);
+            if self.bench.stopped() {
+                loaded.push(None);
+                continue;
+            }
             loaded.push(running.and_then(|running| self.warm_up(running, connections, trial)));
         }
         Ok(loaded)

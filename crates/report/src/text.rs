@@ -46,7 +46,7 @@ fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> Stri
     });
     let mut text = format!(
         "{:<4} {:<NAME$} {:>15} {:>8} {:>8} {:>10}\n",
-        "rank", "stack", "requests/s", "CPU us", "p50 ms", "p99 ms"
+        "rank", "stack", "requests/s", "CPU us", "p50 ms", "p90 ms"
     );
     for stack in stacks {
         let Some(rate) = find(stack, Metric::Throughput) else { continue };
@@ -62,7 +62,7 @@ fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> Stri
             number(rate.estimate),
             spread(rate),
             ms(Metric::LatencyP50),
-            ms(Metric::LatencyP99),
+            ms(Metric::LatencyP90),
         );
     }
     text + &ratios(run, analysis, operation)

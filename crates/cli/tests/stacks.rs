@@ -1,0 +1,69 @@
+//! The stacks' own checks, with tools that dyno's provisioning prepares: ruff and pytest, gofmt, go vet and go test.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use dyno_provision::{Context, Home, go, interpreters, python_environment};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn home() -> Home {
+    Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools-home")).unwrap()
+}
+
+fn passes(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{command:?}\n{told}");
+    told
+}
+
+#[test]
+fn python_is_formatted_linted_and_tested() {
+    let home = home();
+    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let stacks = repository().join("stacks/python");
+    let lock = |version: &str| stacks.join("requirements").join(version).join("dev.txt");
+    let python = interpreters().into_iter().find(|one| lock(&one.name).is_file()).unwrap();
+    let tools = python_environment(context, &python, &lock(&python.name), "dev").unwrap();
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(tools.python());
+        command.arg("-m").args(arguments).current_dir(&stacks);
+        command
+    };
+    passes(&mut tool(&["ruff", "format", "--check", "."]));
+    passes(&mut tool(&["ruff", "check", "."]));
+    let told = passes(&mut tool(&["pytest", "-q", "-p", "no:cacheprovider"]));
+    assert!(told.contains(" passed") && !told.contains("skipped"), "{told}");
+}
+
+#[test]
+fn go_is_formatted_vetted_and_tested() {
+    let home = home();
+    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let (program, _) = go(context).unwrap();
+    let source = repository().join("stacks/go_bun");
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .args(arguments)
+            .current_dir(&source)
+            .env("GOTOOLCHAIN", "local")
+            .env("GOFLAGS", "-mod=readonly -modcacherw");
+        command.env("GOMODCACHE", home.path().join("modules")).env("GOCACHE", home.path().join("build"));
+        command
+    };
+    passes(&mut tool(&["vet", "./..."]));
+    let told = passes(&mut tool(&["test", "./..."]));
+    assert!(told.contains("ok"), "{told}");
+    // gofmt lies beside go, or in the toolchain's own folder.
+    let root = passes(&mut tool(&["env", "GOROOT"]));
+    let gofmt = Path::new(root.trim()).join("bin/gofmt");
+    let unformatted = passes(Command::new(gofmt).args(["-l", "."]).current_dir(&source));
+    assert_eq!(unformatted, "");
+}
