@@ -402,15 +402,15 @@ pub(crate) mod tests {
     #[test]
     fn what_is_wrong_is_said_with_file_line_and_example() {
         let bad = |rest: &str| refused(&format!("{HEAD}{rest}"));
-        insta::assert_snapshot!("unknown key", bad("colour = 1\n"));
-        insta::assert_snapshot!("unknown key in a table", bad("[design]\nblock = 8\n"));
-        insta::assert_snapshot!("unknown unit", bad("[design]\nbudget = \"9min\"\n"));
-        insta::assert_snapshot!("no unit", bad("[latency.rates]\ntypes = \"200\"\n"));
-        insta::assert_snapshot!("out of range", bad("[capacity]\nworkers = 0\n"));
+        insta::assert_snapshot!("unknown_key", bad("colour = 1\n"));
+        insta::assert_snapshot!("unknown_key_in_a_table", bad("[design]\nblock = 8\n"));
+        insta::assert_snapshot!("unknown_unit", bad("[design]\nbudget = \"9min\"\n"));
+        insta::assert_snapshot!("no_unit", bad("[latency.rates]\ntypes = \"200\"\n"));
+        insta::assert_snapshot!("out_of_range", bad("[capacity]\nworkers = 0\n"));
         insta::assert_snapshot!("baseline", bad("baseline = \"tornado/tornado\"\n"));
-        insta::assert_snapshot!("unknown stack", refused(&HEAD.replace("gunicorn", "gunicron")));
-        insta::assert_snapshot!("unknown operation", refused(&HEAD.replace("\"types\"", "\"type\"")));
-        insta::assert_snapshot!("not TOML", refused("title = \n"));
+        insta::assert_snapshot!("unknown_stack", refused(&HEAD.replace("gunicorn", "gunicron")));
+        insta::assert_snapshot!("unknown_operation", refused(&HEAD.replace("\"types\"", "\"type\"")));
+        insta::assert_snapshot!("not_TOML", refused("title = \n"));
     }
 
     #[test]

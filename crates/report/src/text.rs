@@ -12,7 +12,7 @@ use dyno_model::{
 
 use crate::figures::{number, rank, ratio, spread};
 
-const NAME: usize = 28;
+const NAME: usize = 27;
 
 /// The results of a run: sentences, a table for each operation, what couldn't run, what makes numbers less sure.
 pub fn table(run: &Run, analysis: &Analysis, color: bool) -> String {
@@ -75,11 +75,12 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> String {
     if of(Metric::Throughput).next().is_none() {
         return String::new();
     }
-    let mut text = format!("     against {}:\n", run.plan.baseline);
+    let mut text = format!("  against {}:\n", run.plan.baseline);
     for one in of(Metric::Throughput) {
         let cpu = of(Metric::CpuPerRequest).find(|cpu| cpu.a == one.a);
         let cpu = cpu.map_or_else(String::new, |cpu| format!("CPU {}", marked(cpu)));
-        let _ = writeln!(text, "     {:<NAME$} {:<25} {cpu}", one.a.to_string(), marked(one));
+        let line = format!("  {:<NAME$} {:<23}{cpu}", one.a.to_string(), marked(one));
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text
 }
@@ -100,19 +101,13 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
     let blocks = analysis.blocks;
     let _ = writeln!(
         text,
-        "\nRatios with 95 % intervals over {blocks} blocks; = a tie (within 3 %), ? inconclusive, ! no verdict.\n\
-         ± is half of the 95 % interval; ranks in the same interval are ties. CPU is that of server and front."
+        "\nRatios with 95 % intervals over {blocks} blocks; = a tie (within 3 %), ? inconclusive,\n\
+         ! no verdict. ± is half of the 95 % interval; ranks in one interval are ties.\n\
+         CPU is that of server and front, per request."
     );
-    let _ = writeln!(
-        text,
-        "Trust: {} ({}).",
-        analysis.trust.grade,
-        if analysis.trust.reasons.is_empty() {
-            "no flags".to_owned()
-        } else {
-            analysis.trust.reasons.join("; ")
-        }
-    );
+    let reasons = &analysis.trust.reasons;
+    let reasons = if reasons.is_empty() { "no flags".to_owned() } else { reasons.join("; ") };
+    let _ = writeln!(text, "{}", wrap(&format!("Trust: {} ({reasons}).", analysis.trust.grade), 80, 2));
     if !analysis.not_run.is_empty() {
         let _ = writeln!(text, "\n{}", bold("Not measured, or not in every block"));
         for row in &analysis.not_run {
