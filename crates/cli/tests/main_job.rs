@@ -249,7 +249,7 @@ fn a_full_disk_is_said_and_leaves_no_half_written_record() {
     let bench = Bench::new();
     fs::create_dir(bench.runs()).unwrap();
     let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=200k", "tmpfs"]).arg(bench.runs()).status();
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(bench.runs()).status();
     if !mounted.is_ok_and(|status| status.success()) {
         println!("skipped: this container may not mount a small disk");
         return;

@@ -8,6 +8,7 @@ pub fn number(value: f64) -> String {
         return "–".to_owned();
     }
     match value.abs() {
+        0.0 => "0".to_owned(),
         size if size >= 1000.0 => grouped(value.round()),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -31,6 +32,9 @@ fn grouped(value: f64) -> String {
 pub fn time_us(us: f64) -> String {
     if !us.is_finite() {
         return "–".to_owned();
+    }
+    if us == 0.0 {
+        return "0".to_owned();
     }
     if us >= 1000.0 { format!("{} ms", number(us / 1000.0)) } else { format!("{} us", number(us)) }
 }

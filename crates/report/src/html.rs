@@ -35,7 +35,7 @@ pub fn html(run: &Run, analysis: &Analysis) -> String {
          <header><h1>{title}</h1><p class=soft>{} · {} blocks · trust {} · baseline {}</p></header><main>",
         escape(&run.run),
         analysis.blocks,
-        analysis.trust.grade,
+        if analysis.trust.grade == '-' { "none".to_owned() } else { analysis.trust.grade.to_string() },
         escape(&run.plan.baseline.to_string()),
     );
     page += &answer(analysis);
