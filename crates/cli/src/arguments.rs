@@ -102,7 +102,7 @@ pub struct RunOptions {
 /// Options of `dyno check` and `dyno up`.
 #[derive(Args, Debug)]
 pub struct Stacks {
-    /// Stacks: app/server[/front][@interpreter]; without any, those of the default plan
+    /// Stacks, written `app/server[/front][@interpreter]`; without any, those of the default plan
     #[arg(value_name = "STACK")]
     pub stacks: Vec<StackName>,
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use dyno_model::{
+    StackName,
     check::CheckOutcome,
     event::{Event, Step},
     fingerprint::Fingerprint,
@@ -252,27 +253,30 @@ fn describe(
 }
 
 /// All stacks together, or the baseline with each other one where memory is short.
-fn groups_of(
-    bench: &Bench<'_>,
-    stacks: &[dyno_model::StackName],
-    proven: &Proven,
-) -> (Vec<Vec<usize>>, Vec<Warning>) {
-    let all = vec![(0..stacks.len()).collect()];
+fn groups_of(bench: &Bench<'_>, stacks: &[StackName], proven: &Proven) -> (Vec<Vec<usize>>, Vec<Warning>) {
+    let baseline = stacks.iter().position(|stack| *stack == bench.order.plan.baseline).unwrap_or(0);
     let needed = proven.memory_bytes as f64 * MEMORY_GROWTH;
     let free = available_memory_bytes() as f64;
-    if stacks.len() < 3 || needed <= free * MEMORY_SHARE {
-        return (all, Vec::new());
+    let groups = groups(stacks.len(), baseline, needed <= free * MEMORY_SHARE);
+    if groups.len() < 2 {
+        return (groups, Vec::new());
     }
-    let baseline = stacks.iter().position(|stack| *stack == bench.order.plan.baseline).unwrap_or(0);
-    let pairs =
-        (0..stacks.len()).filter(|&other| other != baseline).map(|other| vec![baseline, other]).collect();
+    let gib = |bytes: f64| bytes / 2f64.powi(30);
     let warning = Warning {
         id: "memory_short".to_owned(),
         subject: "run".to_owned(),
-        text: format!("all stacks together need about {:.1} GiB and {:.1} GiB are free", needed / 2f64.powi(30), free / 2f64.powi(30)),
-        advice: "stacks are measured in pairs with the baseline, which takes longer; free memory or name fewer stacks".to_owned(),
+        text: format!("all stacks together need about {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)),
+        advice: "stacks are measured in pairs with the baseline, which takes longer; free memory or name fewer stacks"
+            .to_owned(),
     };
-    (pairs, vec![warning])
+    (groups, vec![warning])
+}
+
+fn groups(stacks: usize, baseline: usize, fits: bool) -> Vec<Vec<usize>> {
+    if fits || stacks < 3 {
+        return vec![(0..stacks).collect()];
+    }
+    (0..stacks).filter(|&other| other != baseline).map(|other| vec![baseline, other]).collect()
 }
 
 fn available_memory_bytes() -> u64 {
@@ -280,4 +284,26 @@ fn available_memory_bytes() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kilobytes.map_or(u64::MAX, |kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_together_or_in_pairs_with_the_baseline() {
+        assert_eq!(groups(4, 1, true), [vec![0, 1, 2, 3]]);
+        assert_eq!(groups(4, 1, false), [vec![1, 0], vec![1, 2], vec![1, 3]]);
+        assert_eq!(groups(2, 0, false), [vec![0, 1]]);
+    }
+
+    #[test]
+    fn the_number_of_blocks_follows_from_the_clock() {
+        let expected = |complete, block_s, budget_s| {
+            expected_blocks(8, 12, complete, block_s, Instant::now(), Duration::from_secs(budget_s))
+        };
+        assert_eq!(expected(0, 60.0, 10), 8, "the fewest are always done");
+        assert_eq!(expected(0, 60.0, 600), 9);
+        assert_eq!(expected(8, 60.0, 6000), 12, "and never more than the most");
+    }
 }

@@ -196,7 +196,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, PlanError> {
 fn manifest<T: DeserializeOwned>(path: &Path) -> Result<T, PlanError> {
     let text =
         fs::read_to_string(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| PlanError::toml(path, &text, &error, |_| "see docs/add-a-stack.md"))
+    toml::from_str(&text)
+        .map_err(|error| PlanError::toml(path, &text, &error, |_| "see CONTRIBUTING.md, \"A new stack\""))
 }
 
 /// Checks that hold between manifests; a test runs them over the committed catalogue.
