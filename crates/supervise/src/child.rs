@@ -2,30 +2,31 @@
 
 use std::{
     ffi::OsString,
-    fmt,
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
+    io::{BufReader, Write},
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dyno_model::child::{ChildSpec, Usage};
-use nix::sys::{prctl, signal::Signal};
+use nix::sys::prctl;
 
 use crate::{
     cgroup::{Accounting, Group, Groups},
     error::SuperviseError,
-    processes,
+    machine::allowed_cpus,
+    news::{Exit, News},
+    processes, rescue,
 };
 
 /// How long dyno waits for a keeper to say that everything is gone, beyond the grace, before it helps itself.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
-/// Pauses between two questions whether a child is ready: short at first, then longer.
-const READY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
-
 /// What a supervisor needs to know.
 #[derive(Clone, Debug)]
 pub struct SupervisorOptions {
@@ -42,6 +43,7 @@ pub struct SupervisorOptions {
 pub struct Supervisor {
     options: SupervisorOptions,
     groups: Option<Arc<Groups>>,
+    cpus: Vec<usize>,
 }
 
 /// A started child with its whole tree. Dropping it kills the tree and waits until it is gone.
@@ -53,20 +55,10 @@ pub struct Child {
     control: Option<ChildStdin>,
     keeper: std::process::Child,
     news: Arc<News>,
-    group: Option<Mutex<Group>>,
+    group: Option<Arc<Group>>,
+    cpu_seen_ns: AtomicU64,
     // After `group`, so that the folder of all groups goes last.
     _groups: Option<Arc<Groups>>,
-}
-
-/// How the root of a tree ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself with this code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// Nobody could tell: its keeper was killed.
-    Unknown,
 }
 
 /// How a whole tree ended.
@@ -76,42 +68,6 @@ pub struct Stopped {
     pub killed: bool,
     /// How its root ended.
     pub exit: Exit,
-}
-
-/// The answer to "are you ready?".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// Yes.
-    Ready,
-    /// Not yet, and what it said.
-    NotYet(String),
-}
-
-#[derive(Default)]
-struct News {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    started: Option<Result<u32, String>>,
-    exit: Option<Exit>,
-    gone: Option<bool>,
-    keeper_ended: bool,
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(number) => match Signal::try_from(*number) {
-                Ok(signal) => write!(f, "killed by {signal}"),
-                Err(_) => write!(f, "killed by signal {number}"),
-            },
-            Self::Unknown => write!(f, "its keeper was killed"),
-        }
-    }
 }
 
 impl Supervisor {
@@ -127,7 +83,7 @@ impl Supervisor {
         // Orphans of a killed keeper then come to dyno, not to init.
         let _ = prctl::set_child_subreaper(true);
         let groups = if options.cgroups { Groups::find().map(Arc::new) } else { None };
-        Ok(Self { options, groups })
+        Ok(Self { options, groups, cpus: allowed_cpus() })
     }
 
     /// How CPU time is counted.
@@ -140,33 +96,50 @@ impl Supervisor {
     /// # Errors
     /// Its log can't be written, or the program can't be started.
     pub fn start(&self, spec: &ChildSpec) -> Result<Child, SuperviseError> {
-        let log = self.options.log_folder.join(format!("{}.log", spec.name));
-        let log_start = begin_log(&log, spec)?;
-        let group = self.groups.as_ref().and_then(|groups| groups.group(&spec.name));
-        let join: Vec<PathBuf> = group.iter().map(Group::join_path).collect();
         let not_started = |reason: String| SuperviseError::NotStarted {
             name: spec.name.clone(),
             reason,
             command: spec.argv.join(" "),
         };
+        // The name becomes a file's and a group's.
+        if spec.name.is_empty() || spec.name.starts_with('.') || spec.name.contains(['/', '\0']) {
+            return Err(not_started("its name can't be a file's".to_owned()));
+        }
+        let mut order = spec.clone();
+        if order.cpus.is_empty() {
+            // The calling thread may be pinned, as the load engine's is, and a child inherits that.
+            order.cpus.clone_from(&self.cpus);
+        }
+        let log = self.options.log_folder.join(format!("{}.log", spec.name));
+        let log_start = begin_log(&log, spec)?;
+        let group = self.groups.as_ref().and_then(|groups| groups.group(&spec.name)).map(Arc::new);
+        let join: Vec<PathBuf> = group.iter().map(|group| group.join_path()).collect();
         let (program, arguments) =
             self.options.keeper.split_first().ok_or_else(|| not_started("no keeper is known".to_owned()))?;
-        let mut keeper = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .current_dir("/")
-            .spawn()
+            .current_dir("/");
+        let mut keeper = rescue::spawn_keeper(&mut command)
             .map_err(|error| not_started(format!("the keeper {}: {error}", program.to_string_lossy())))?;
         let mut control = keeper.stdin.take();
         let mut order =
-            serde_json::to_vec(&(spec, &log, &join)).map_err(|error| not_started(error.to_string()))?;
+            serde_json::to_vec(&(&order, &log, &join)).map_err(|error| not_started(error.to_string()))?;
         order.push(b'\n');
         let news = Arc::new(News::default());
         if let Some(output) = keeper.stdout.take() {
             let news = Arc::clone(&news);
-            thread::spawn(move || news.listen(BufReader::new(output)));
+            let (keeper, group) = (keeper.id(), group.clone());
+            thread::spawn(move || {
+                news.listen(BufReader::new(output));
+                if !news.said_gone() {
+                    rescue::end_leftovers(keeper, news.root(), group.as_deref());
+                }
+                news.ended();
+            });
         }
         // An error here shows as the end of the keeper's answers.
         let _ = control.as_mut().map(|control| control.write_all(&order));
@@ -178,7 +151,8 @@ impl Supervisor {
             control,
             keeper,
             news,
-            group: group.map(Mutex::new),
+            group,
+            cpu_seen_ns: AtomicU64::new(0),
             _groups: self.groups.clone(),
         };
         child.pid = child.news.wait_started().map_err(not_started)?;
@@ -194,56 +168,6 @@ fn begin_log(log: &Path, spec: &ChildSpec) -> Result<u64, SuperviseError> {
         Ok(file.metadata()?.len())
     };
     write().map_err(|source| SuperviseError::Io { path: log.to_owned(), source })
-}
-
-impl News {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn listen(&self, answers: impl BufRead) {
-        for line in answers.lines().map_while(Result::ok) {
-            let mut state = self.lock();
-            match line.split_once(' ') {
-                Some(("started", pid)) => state.started = Some(pid.parse().map_err(|_| line.clone())),
-                Some(("failed", reason)) => state.started = Some(Err(reason.to_owned())),
-                Some(("exit", code)) => state.exit = code.parse().ok().map(Exit::Code),
-                Some(("signal", number)) => state.exit = number.parse().ok().map(Exit::Signal),
-                Some(("gone", how)) => state.gone = Some(how == "killed"),
-                _ => {}
-            }
-            self.changed.notify_all();
-        }
-        self.lock().keeper_ended = true;
-        self.changed.notify_all();
-    }
-
-    fn wait_started(&self) -> Result<u32, String> {
-        let mut state = self.lock();
-        loop {
-            if let Some(started) = state.started.clone() {
-                return started;
-            }
-            if state.keeper_ended {
-                return Err("its keeper ended without a word".to_owned());
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Waits until the keeper has ended, which it does when everything is gone.
-    fn wait_end(&self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
-        let mut state = self.lock();
-        while !state.keeper_ended {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
 }
 
 impl Child {
@@ -273,59 +197,30 @@ impl Child {
 
     /// How its root ended; `None` while it runs.
     pub fn exit(&self) -> Option<Exit> {
-        let state = self.news.lock();
-        state.exit.or(if state.keeper_ended { Some(Exit::Unknown) } else { None })
+        self.news.exit()
     }
 
     /// The processes of its tree now.
     pub fn processes(&self) -> Vec<u32> {
         match &self.group {
-            Some(group) => group.lock().unwrap_or_else(PoisonError::into_inner).processes(),
+            Some(group) => group.processes(),
             None => processes::descendants(self.keeper.id()),
         }
     }
 
     /// CPU time of the tree since its start, in nanoseconds. Quick enough to be read within a slice.
     pub fn cpu_ns(&self) -> u64 {
-        match &self.group {
-            Some(group) => group.lock().unwrap_or_else(PoisonError::into_inner).cpu_ns().unwrap_or(0),
-            None => processes::tasks_cpu_ns(&processes::descendants(self.keeper.id())),
-        }
+        let now = match &self.group {
+            Some(group) => group.cpu_ns().unwrap_or(0),
+            None => processes::tree_cpu_ns(self.keeper.id()),
+        };
+        // Between two readings of /proc a process may go, and a figure that grows must not shrink.
+        now.max(self.cpu_seen_ns.fetch_max(now, Ordering::Relaxed))
     }
 
     /// What the tree uses now. Takes a few milliseconds: not for within a slice.
     pub fn usage(&self) -> Usage {
         Usage { cpu_ns: self.cpu_ns(), ..processes::usage(&self.processes()) }
-    }
-
-    /// Asks until the child says that it is ready, it ends, or the time is over. Returns how long it took.
-    ///
-    /// # Errors
-    /// [`SuperviseError::DiedAtStart`] and [`SuperviseError::NotReady`], both with the log's tail.
-    pub fn wait_ready(
-        &self,
-        probe: &mut dyn FnMut() -> Readiness,
-        timeout: Duration,
-    ) -> Result<Duration, SuperviseError> {
-        let begin = Instant::now();
-        let mut pause = READY_PAUSES.0;
-        loop {
-            if let Some(exit) = self.exit() {
-                let (name, log_tail) = (self.name.clone(), self.log_tail(20));
-                return Err(SuperviseError::DiedAtStart { name, exit, log_tail });
-            }
-            let last_answer = match probe() {
-                Readiness::Ready => return Ok(begin.elapsed()),
-                Readiness::NotYet(answer) => answer,
-            };
-            let waited = begin.elapsed();
-            if waited >= timeout {
-                let (name, log_tail) = (self.name.clone(), self.log_tail(20));
-                return Err(SuperviseError::NotReady { name, waited, last_answer, log_tail });
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(READY_PAUSES.1);
-        }
     }
 
     /// Stops the tree: gently, and after `grace` surely. Returns when nothing of it is left.
@@ -343,35 +238,11 @@ impl Child {
         }
         // Closing the pipe is the keeper's last reason to end.
         self.control = None;
+        // If it was killed, what it left is ended before its answers are said to be over.
+        self.news.wait_end(KEEPER_PATIENCE);
         let _ = self.keeper.wait();
-        self.clear_leftovers();
-        let state = self.news.lock();
-        Stopped { killed: state.gone.unwrap_or(true), exit: state.exit.unwrap_or(Exit::Unknown) }
-    }
-
-    /// What is left when the keeper itself was killed: the group's processes, or the process group's.
-    fn clear_leftovers(&self) {
-        if self.news.lock().gone.is_some() {
-            return;
-        }
-        for _ in 0..1000 {
-            let left = match &self.group {
-                Some(_) => self.processes(),
-                None => processes::in_process_group(self.pid),
-            };
-            if left.is_empty() {
-                return;
-            }
-            processes::signal_all(&left, Signal::SIGKILL);
-            // They came to dyno, the next subreaper, which has to take their status.
-            while nix::sys::wait::waitpid(
-                nix::unistd::Pid::from_raw(-self.pid.cast_signed()),
-                Some(nix::sys::wait::WaitPidFlag::WNOHANG),
-            )
-            .is_ok_and(|status| status != nix::sys::wait::WaitStatus::StillAlive)
-            {}
-            thread::sleep(Duration::from_millis(5));
-        }
+        rescue::forget(self.keeper.id());
+        Stopped { killed: self.news.killed(), exit: self.news.exit().unwrap_or(Exit::Unknown) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::child::Exit;
+use crate::news::Exit;
 
 /// A child that can't be started, doesn't get ready, or a file that is in the way.
 #[derive(Debug, thiserror::Error)]

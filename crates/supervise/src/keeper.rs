@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dyno_model::child::{ChildSpec, StopSignal};
+use dyno_model::child::{ChildSpec, RunAs, StopSignal};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -28,12 +28,16 @@ use nix::{
         prctl,
         signal::{SigHandler, SigSet, Signal, signal},
         signalfd::{SfdFlags, SignalFd},
+        stat::{Mode, umask},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Gid, Pid, Uid, setgid, setgroups, setpgid, setsid, setuid},
+    unistd::{Gid, Pid, Uid, getpid, getppid, setgid, setgroups, setpgid, setsid, setuid},
 };
 
-use crate::processes::{descendants, signal_all};
+use crate::{
+    cgroup::kill_members,
+    processes::{descendants, signal_all},
+};
 
 /// What is left after the root of the tree has ended gets this long to end gently.
 const REST_GRACE: Duration = Duration::from_millis(500);
@@ -80,7 +84,7 @@ fn keep() -> Result<(), String> {
     let order: Order = serde_json::from_str(&line).map_err(|error| error.to_string())?;
     let root = start(&order)?;
     tell(&format!("started {root}"));
-    watch(root, &order.0, &signals, &mut input);
+    watch(root, &order, &signals, &mut input);
     Ok(())
 }
 
@@ -100,7 +104,14 @@ fn start((spec, log, join): &Order) -> Result<u32, String> {
     for &cpu in &spec.cpus {
         cpus.set(cpu).map_err(|error| format!("CPU {cpu}: {error}"))?;
     }
-    let (pinned, run_as) = (!spec.cpus.is_empty(), spec.run_as);
+    let (pinned, run_as) = (!spec.cpus.is_empty(), spec.run_as.filter(|run_as| !is_own(*run_as)));
+    if let Some(run_as) = run_as.filter(|_| !Uid::effective().is_root()) {
+        return Err(format!("only root can run it as user {} and group {}", run_as.uid, run_as.gid));
+    }
+    if !spec.working_folder.is_dir() {
+        return Err(format!("its working folder {} isn't there", spec.working_folder.display()));
+    }
+    let keeper = getpid();
     let (program, arguments) = spec.argv.split_first().ok_or("an empty command")?;
     let mut command = Command::new(program);
     command
@@ -118,6 +129,7 @@ fn start((spec, log, join): &Order) -> Result<u32, String> {
                 file.write_all(b"0")?;
             }
             setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+            umask(Mode::from_bits_truncate(0o022));
             if pinned {
                 sched_setaffinity(Pid::from_raw(0), &cpus)?;
             }
@@ -133,22 +145,31 @@ fn start((spec, log, join): &Order) -> Result<u32, String> {
             SigSet::empty().thread_set_mask()?;
             // After setuid, which clears it.
             prctl::set_pdeathsig(Signal::SIGKILL)?;
-            Ok(())
+            // Killed before that line, the keeper would never be missed.
+            if getppid() != keeper { Err(Errno::ESRCH.into()) } else { Ok(()) }
         });
     }
     let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
     Ok(child.id())
 }
 
+/// An ordinary user may ask for what it is already.
+fn is_own(run_as: RunAs) -> bool {
+    run_as.uid == Uid::effective().as_raw() && run_as.gid == Gid::effective().as_raw()
+}
+
 /// The keeper's loop: ends when no descendant is left.
-fn watch(root: u32, spec: &ChildSpec, signals: &SignalFd, input: &mut Input) {
+fn watch(root: u32, (spec, _, join): &Order, signals: &SignalFd, input: &mut Input) {
     let own = std::process::id();
     let mut phase = Phase::Running;
     let mut killed = false;
+    let mut root_ended = false;
     loop {
         match reap(root) {
             Reaped::AllGone => break,
+            Reaped::Root if matches!(phase, Phase::Killing) => root_ended = true,
             Reaped::Root => {
+                root_ended = true;
                 signal_all(&descendants(own), Signal::SIGTERM);
                 phase = Phase::Stopping { until: Instant::now() + REST_GRACE };
             }
@@ -164,6 +185,8 @@ fn watch(root: u32, spec: &ChildSpec, signals: &SignalFd, input: &mut Input) {
             (Event::DynoDied, _) => Phase::Killing,
             (Event::Stop { .. }, Phase::Killing) => Phase::Killing,
             (Event::Stop { grace }, _) if grace.is_zero() => Phase::Killing,
+            // Its number may be another's by now, and what it left is on its way out.
+            (Event::Stop { .. }, phase) if root_ended => phase,
             (Event::Stop { grace }, _) => {
                 signal_all(&[root], number(spec.stop_signal));
                 Phase::Stopping { until: Instant::now() + grace }
@@ -174,6 +197,9 @@ fn watch(root: u32, spec: &ChildSpec, signals: &SignalFd, input: &mut Input) {
         if matches!(phase, Phase::Killing) {
             let left = descendants(own);
             killed |= !left.is_empty();
+            for group in join.iter().filter_map(|file| file.parent()) {
+                kill_members(group);
+            }
             signal_all(&left, Signal::SIGKILL);
         }
     }

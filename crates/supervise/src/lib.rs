@@ -9,8 +9,13 @@ mod child;
 mod error;
 pub mod keeper;
 pub mod machine;
+mod news;
 mod processes;
+mod ready;
+mod rescue;
 
 pub use cgroup::Accounting;
-pub use child::{Child, Exit, Readiness, Stopped, Supervisor, SupervisorOptions};
+pub use child::{Child, Stopped, Supervisor, SupervisorOptions};
 pub use error::SuperviseError;
+pub use news::Exit;
+pub use ready::Readiness;

@@ -19,22 +19,61 @@ pub fn allowed_cpus() -> Vec<usize> {
 }
 
 /// Who gets which CPU (METHOD, section 6): one CPU is shared by all; of two the server has one to itself; of three each has
-/// one; from four on servers get half, the database and the generator a quarter each. Hardware threads of one
-/// core stay together as long as the list is in the kernel's usual order.
+/// one; from four on servers get about half, the database and the generator a quarter each. Hardware
+/// threads of one core share its units, so parts are made of whole cores where there are three or more; with
+/// fewer, the server at least shares none with another part, except within a single core.
 pub fn split_cpus(cpus: &[usize]) -> CpuSets {
-    let part = |from: usize, to: usize| cpus[from..to].to_vec();
-    match cpus.len() {
-        0 | 1 => CpuSets { server: cpus.to_vec(), database: cpus.to_vec(), generator: cpus.to_vec() },
+    split_cores(&by_core(cpus, core_of))
+}
+
+fn split_cores(cores: &[Vec<usize>]) -> CpuSets {
+    // The kernel numbers siblings 0 and 4 of four cores with two threads as often as 0 and 1.
+    let singles: Vec<Vec<usize>> = cores.iter().flatten().map(|&cpu| vec![cpu]).collect();
+    let units = if cores.len() >= 3 { cores } else { &singles };
+    let part = |from: usize, to: usize| {
+        let mut part = units[from..to].concat();
+        part.sort_unstable();
+        part
+    };
+    let count = units.len();
+    match count {
+        0 | 1 => CpuSets { server: part(0, count), database: part(0, count), generator: part(0, count) },
         2 => CpuSets { server: part(1, 2), database: part(0, 1), generator: part(0, 1) },
-        count => {
-            let quarter = (count / 4).max(1);
+        _ if cores.len() == 2 && cores[0].len() < 2 => {
+            // Two uneven cores: the lone thread is for those who share.
+            CpuSets { server: part(1, count), database: part(0, 1), generator: part(0, 1) }
+        }
+        _ => {
+            // Of two cores the first is for those who don't serve, however many threads each has.
+            let serving = if cores.len() == 2 { cores[0].len() } else { 2 * (count / 4).max(1) };
+            let middle = (serving / 2).max(1);
             CpuSets {
-                generator: part(0, quarter),
-                database: part(quarter, 2 * quarter),
-                server: part(2 * quarter, count),
+                generator: part(0, middle),
+                database: part(middle, serving),
+                server: part(serving, count),
             }
         }
     }
+}
+
+/// CPUs by core, cores in the order of their first CPU.
+fn by_core(cpus: &[usize], core_of: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let mut cores: Vec<(usize, Vec<usize>)> = Vec::new();
+    for &cpu in cpus {
+        let core = core_of(cpu);
+        match cores.iter_mut().find(|(known, _)| *known == core) {
+            Some((_, threads)) => threads.push(cpu),
+            None => cores.push((core, vec![cpu])),
+        }
+    }
+    cores.into_iter().map(|(_, threads)| threads).collect()
+}
+
+/// The first hardware thread of a CPU's core; the CPU itself where the kernel doesn't tell.
+fn core_of(cpu: usize) -> usize {
+    let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.trim().split([',', '-']).next().and_then(|first| first.parse().ok()).unwrap_or(cpu)
 }
 
 /// Keeps the calling thread, and what it starts, on these CPUs; an empty list or a refusal changes nothing.
@@ -92,7 +131,7 @@ mod tests {
     fn every_part_gets_a_cpu_and_servers_share_none_from_two_on() {
         for count in 1..40 {
             let cpus: Vec<usize> = (0..count).collect();
-            let sets = split_cpus(&cpus);
+            let sets = split_cores(&by_core(&cpus, |cpu| cpu));
             assert!(!sets.server.is_empty() && !sets.database.is_empty() && !sets.generator.is_empty());
             if count >= 2 {
                 assert!(
@@ -105,6 +144,26 @@ mod tests {
                 assert!(sets.server.len() * 2 >= count);
             }
         }
+    }
+
+    #[test]
+    fn hardware_threads_of_a_core_stay_in_one_part() {
+        let sets = |server: &[usize], database: &[usize], generator: &[usize]| CpuSets {
+            server: server.to_vec(),
+            database: database.to_vec(),
+            generator: generator.to_vec(),
+        };
+        let split = |count: usize, cores: usize| {
+            let cpus: Vec<usize> = (0..count).collect();
+            split_cores(&by_core(&cpus, |cpu| cpu % cores))
+        };
+        assert_eq!(split(8, 4), sets(&[2, 3, 6, 7], &[1, 5], &[0, 4]));
+        assert_eq!(split(6, 3), sets(&[2, 5], &[1, 4], &[0, 3]));
+        assert_eq!(split(4, 2), sets(&[1, 3], &[2], &[0]), "the server's core is its own");
+        assert_eq!(split(3, 2), sets(&[1], &[2], &[0]));
+        assert_eq!(split(2, 1), sets(&[1], &[0], &[0]));
+        // A cpuset that has one thread of the first core and both of the second.
+        assert_eq!(split_cores(&[vec![0], vec![1, 3]]), sets(&[1, 3], &[0], &[0]));
     }
 
     #[test]

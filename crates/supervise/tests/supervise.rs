@@ -191,29 +191,150 @@ fn nothing_is_left_when_the_keeper_is_killed() {
     });
 }
 
+#[test]
+fn a_killed_keeper_is_noticed_without_being_asked() {
+    both(|cgroups| {
+        let bench = Bench::new("noticed", cgroups);
+        // The daemon left its session: without a cgroup only dyno, the next subreaper, can find it.
+        let child = bench.start_ready(&["daemon"]);
+        let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+        let keeper = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
+        kill(Pid::from_raw(keeper.parse().unwrap()), Signal::SIGKILL).unwrap();
+        wait_until(|| bench.alive().is_empty());
+        // Said when the last round has found nothing more.
+        wait_until(|| child.exit() == Some(Exit::Unknown));
+    });
+}
+
+#[test]
+fn a_process_without_its_first_thread_is_killed_too() {
+    both(|cgroups| {
+        let bench = Bench::new("headless", cgroups);
+        let child = bench.start_ready(&["headless"]);
+        let pid = child.pid();
+        let begin = Instant::now();
+        assert!(child.stop(Duration::ZERO).killed);
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    });
+}
+
+#[test]
+fn the_same_name_begins_at_zero_again() {
+    both(|cgroups| {
+        let bench = Bench::new("again", cgroups);
+        let supervisor = bench.supervisor();
+        let first = supervisor.start(&bench.spec(&["burn", "0.5"])).unwrap();
+        first.wait_ready(&mut says_ready(&first), LONG).unwrap();
+        // At the same time under the same name, as two states of one stack are.
+        let second = supervisor.start(&bench.spec(&["sleep"])).unwrap();
+        assert!(second.cpu_ns() < 400_000_000, "{} ns counted before it began", second.cpu_ns());
+        assert_eq!(second.processes(), vec![second.pid()]);
+    });
+}
+
+#[test]
+fn no_group_is_left_behind() {
+    let marks = |pid: u32| {
+        ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/cpuacct"]
+            .map(|base| Path::new(base).join(format!("dyno-{pid}")))
+            .into_iter()
+            .filter(|path| path.exists())
+            .collect::<Vec<_>>()
+    };
+    let bench = Bench::new("marks", true);
+    let mut player = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "play_a_dyno_that_ends"])
+        .env("DYNO_TEST_VICTIM", &bench.marker)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(player.wait().unwrap().success());
+    assert_eq!(marks(player.id()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn time_of_ended_processes_and_threads_is_counted() {
+    both(|cgroups| {
+        let bench = Bench::new("ended", cgroups);
+        let child = bench.start_ready(&["burn_by_workers", "0.3"]);
+        let seconds = child.cpu_ns() as f64 / 1e9;
+        assert!((0.56..1.2).contains(&seconds), "{seconds} s instead of 0.6 s and what starting takes");
+    });
+}
+
+#[test]
+fn no_cpus_means_all_of_dynos_even_from_a_pinned_thread() {
+    let bench = Bench::new("pinned", true);
+    let supervisor = bench.supervisor();
+    let all = machine::allowed_cpus();
+    let spec = bench.spec(&["affinity"]);
+    let child = std::thread::scope(|scope| {
+        let start = || {
+            machine::pin_this_thread(&all[..1]);
+            supervisor.start(&spec).unwrap()
+        };
+        scope.spawn(start).join().unwrap()
+    });
+    child.wait_ready(&mut says_ready(&child), LONG).unwrap();
+    assert!(child.log_tail(2).contains(&format!("{all:?}")), "{}", child.log_tail(2));
+}
+
+#[test]
+fn an_answer_that_says_broken_ends_the_waiting() {
+    let bench = Bench::new("broken", true);
+    let child = bench.start(&["sleep"]);
+    let error = child.wait_ready(&mut || Readiness::Broken("wrong app".to_owned()), LONG).unwrap_err();
+    assert!(matches!(error, SuperviseError::NotReady { .. }) && error.to_string().contains("wrong app"));
+}
+
+#[test]
+fn a_name_that_leaves_the_folder_of_logs_is_refused() {
+    let bench = Bench::new("name", true);
+    let spec = ChildSpec { name: "../escaped".to_owned(), ..bench.spec(&["sleep"]) };
+    let error = bench.supervisor().start(&spec).err().unwrap().to_string();
+    assert!(error.contains("../escaped"), "{error}");
+}
+
+/// Plays the dyno that ends as it should.
+#[test]
+#[ignore = "not a test of its own: another starts it as a process"]
+fn play_a_dyno_that_ends() {
+    let marker = std::env::var("DYNO_TEST_VICTIM").unwrap();
+    let bench = Bench { folder: tempfile::tempdir().unwrap(), marker, cgroups: true };
+    bench.start_ready(&["workers"]).stop(LONG);
+}
+
 /// Plays the dyno that is killed.
 #[test]
 #[ignore = "not a test of its own: the next one starts it as the process that it kills"]
 fn play_a_dyno_that_is_killed() {
     let marker = std::env::var("DYNO_TEST_VICTIM").unwrap();
-    let bench = Bench { folder: tempfile::tempdir().unwrap(), marker, cgroups: true };
+    let cgroups = std::env::var_os("DYNO_TEST_NO_CGROUPS").is_none();
+    let bench = Bench { folder: tempfile::tempdir().unwrap(), marker, cgroups };
     let _child = bench.start_ready(&["daemon"]);
     std::thread::sleep(LONG);
 }
 
 #[test]
 fn nothing_is_left_when_dyno_is_killed() {
-    let bench = Bench::new("victim", true);
-    let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "play_a_dyno_that_is_killed"])
-        .env("DYNO_TEST_VICTIM", &bench.marker)
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until(|| bench.alive().len() == 2);
-    victim.kill().unwrap();
-    victim.wait().unwrap();
-    wait_until(|| bench.alive().is_empty());
+    both(|cgroups| {
+        let bench = Bench::new("victim", cgroups);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if !cgroups {
+            command.env("DYNO_TEST_NO_CGROUPS", "1");
+        }
+        let mut victim = command
+            .args(["--ignored", "--exact", "play_a_dyno_that_is_killed"])
+            .env("DYNO_TEST_VICTIM", &bench.marker)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until(|| bench.alive().len() == 2);
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        wait_until(|| bench.alive().is_empty());
+    });
 }
 
 fn wait_until(mut condition: impl FnMut() -> bool) {

@@ -64,4 +64,31 @@ def affinity():
     sleep()
 
 
+def headless():
+    """The first thread ends, another goes on: /proc calls the whole process a zombie."""
+    import ctypes
+    import threading
+
+    threading.Thread(target=sleep).start()
+    print("ready", flush=True)
+    ctypes.CDLL(None).syscall(60, 0)  # exit of this thread only (x86-64)
+
+
+def burn_by_workers():
+    """Time burned by a process that has ended, and by a thread that has ended."""
+    import threading
+
+    if os.fork() == 0:
+        while time.process_time() < float(sys.argv[2]):
+            pass
+        os._exit(0)
+    os.wait()
+    end = time.process_time() + float(sys.argv[2])
+    thread = threading.Thread(target=lambda: [None for _ in iter(lambda: time.process_time() < end, False)])
+    thread.start()
+    thread.join()
+    print("ready", flush=True)
+    sleep()
+
+
 globals()[sys.argv[1]]()
