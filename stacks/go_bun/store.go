@@ -4,60 +4,21 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net"
-	"strings"
-	"time"
+	"math"
+	"strconv"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/driver/pgdriver"
 )
-
-// openDatabase opens the pool with all its connections, so that none is opened while requests wait.
-func openDatabase(s settings) (*bun.DB, error) {
-	password, _ := s.databaseURL.User.Password()
-	network, address := "tcp", s.databaseURL.Host
-	if s.databaseURL.Port() == "" {
-		address = net.JoinHostPort(s.databaseURL.Hostname(), "5432")
-	}
-	if folder := s.databaseURL.Query().Get("host"); strings.HasPrefix(folder, "/") {
-		port := s.databaseURL.Port()
-		if port == "" {
-			port = "5432"
-		}
-		network, address = "unix", folder+"/.s.PGSQL."+port
-	}
-	pool := sql.OpenDB(pgdriver.NewConnector(
-		pgdriver.WithNetwork(network), pgdriver.WithAddr(address), pgdriver.WithInsecure(true),
-		pgdriver.WithUser(s.databaseURL.User.Username()), pgdriver.WithPassword(password),
-		pgdriver.WithDatabase(strings.TrimPrefix(s.databaseURL.Path, "/")),
-	))
-	pool.SetMaxOpenConns(s.poolSize)
-	pool.SetMaxIdleConns(s.poolSize)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	connections := make([]*sql.Conn, s.poolSize)
-	for i := range connections {
-		connection, err := pool.Conn(ctx)
-		if err != nil {
-			return nil, err
-		}
-		connections[i] = connection
-	}
-	for _, connection := range connections {
-		if err := connection.Close(); err != nil {
-			return nil, err
-		}
-	}
-	return bun.NewDB(pool, pgdialect.New()), nil
-}
 
 func byPhoneID(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("phone_id") }
 func byEmailID(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("email_id") }
 
 func selectPage(db bun.IDB, model any, p page) *bun.SelectQuery {
+	// bun keeps offsets in 32 bits and would wrap. contact_id has 32 bits too: nobody is further off than this.
+	offset := min(p.offset, math.MaxInt32)
 	query := db.NewSelect().Model(model).Relation("Type").
-		OrderExpr("c.contact_id").Limit(int(p.limit)).Offset(int(p.offset))
+		OrderExpr("c.contact_id").Limit(int(p.limit)).Offset(int(offset))
 	if p.starts != "" {
 		query = query.Where("lower(c.last_name) LIKE lower(?)", p.like())
 	}
@@ -65,20 +26,16 @@ func selectPage(db bun.IDB, model any, p page) *bun.SelectQuery {
 }
 
 // fetchContacts has bun do it all: the page with its types, the phones, the emails.
-func fetchContacts(ctx context.Context, db *bun.DB, p page) ([]*contact, error) {
+func fetchContacts(ctx context.Context, db bun.Conn, p page) ([]*contact, error) {
 	found := []*contact{}
 	err := selectPage(db, &found, p).Relation("Phones", byPhoneID).Relation("Emails", byEmailID).Scan(ctx)
 	return found, err
 }
 
 // iterateContacts scans the page's rows one by one. Phones and emails follow on the same connection.
-func iterateContacts(ctx context.Context, db *bun.DB, p page) ([]*contact, error) {
-	connection, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer connection.Close()
-	rows, err := selectPage(connection, (*contact)(nil), p).Rows(ctx)
+func iterateContacts(ctx context.Context, db bun.Conn, p page) ([]*contact, error) {
+	query := selectPage(db, (*contact)(nil), p)
+	rows, err := query.Rows(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +43,7 @@ func iterateContacts(ctx context.Context, db *bun.DB, p page) ([]*contact, error
 	found := []*contact{}
 	for rows.Next() {
 		one := new(contact)
-		if err := db.ScanRow(ctx, rows, one); err != nil {
+		if err := query.DB().ScanRow(ctx, rows, one); err != nil {
 			return nil, err
 		}
 		found = append(found, one)
@@ -94,7 +51,7 @@ func iterateContacts(ctx context.Context, db *bun.DB, p page) ([]*contact, error
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return found, attach(ctx, connection, found)
+	return found, attach(ctx, db, found)
 }
 
 func attach(ctx context.Context, db bun.IDB, contacts []*contact) error {
@@ -104,11 +61,11 @@ func attach(ctx context.Context, db bun.IDB, contacts []*contact) error {
 		ids[i], byID[c.ContactID] = c.ContactID, c
 	}
 	var phones []*phone
-	if err := db.NewSelect().Model(&phones).Where("contact_id IN (?)", bun.In(ids)).Order("phone_id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&phones).Where("contact_id IN (?)", bun.List(ids)).Order("phone_id").Scan(ctx); err != nil {
 		return err
 	}
 	var emails []*email
-	if err := db.NewSelect().Model(&emails).Where("contact_id IN (?)", bun.In(ids)).Order("email_id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&emails).Where("contact_id IN (?)", bun.List(ids)).Order("email_id").Scan(ctx); err != nil {
 		return err
 	}
 	for _, p := range phones {
@@ -120,46 +77,56 @@ func attach(ctx context.Context, db bun.IDB, contacts []*contact) error {
 	return nil
 }
 
-func findContact(ctx context.Context, db *bun.DB, id int32) (*contact, error) {
+func findContact(ctx context.Context, db bun.IDB, id int32) (*contact, error) {
 	found := new(contact)
 	err := db.NewSelect().Model(found).Relation("Type").Relation("Phones", byPhoneID).Relation("Emails", byEmailID).
 		Where("c.contact_id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, noContact(int64(id))
+		return nil, noContact(strconv.Itoa(int(id)))
 	}
 	return found, err
 }
 
-// storeContact stores a contact with its phones and emails in one transaction.
-func storeContact(ctx context.Context, db *bun.DB, n newContact) (int32, error) {
-	stored := &contact{FirstName: *n.FirstName, LastName: *n.LastName, TypeID: *n.TypeID}
+// storeContact stores a contact with its phones and emails and reads it back, all in one transaction.
+func storeContact(ctx context.Context, db *bun.DB, n newContact) (*contact, error) {
+	var stored *contact
 	err := db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewInsert().Model(stored).Returning("contact_id").Exec(ctx); err != nil {
+		id, err := insertContact(ctx, tx, n)
+		if err != nil {
 			return err
 		}
-		var phones []*phone
-		for _, number := range n.Phones {
-			phones = append(phones, &phone{PhoneNumber: number, ContactID: stored.ContactID})
-		}
-		if len(phones) > 0 {
-			if _, err := tx.NewInsert().Model(&phones).Exec(ctx); err != nil {
-				return err
-			}
-		}
-		var emails []*email
-		for _, address := range n.Emails {
-			emails = append(emails, &email{EmailAddress: address, ContactID: stored.ContactID})
-		}
-		if len(emails) > 0 {
-			if _, err := tx.NewInsert().Model(&emails).Exec(ctx); err != nil {
-				return err
-			}
-		}
-		return nil
+		stored, err = findContact(ctx, tx, id)
+		return err
 	})
 	var refusal pgdriver.Error
 	if errors.As(err, &refusal) && refusal.Field('C') == "23503" { // foreign_key_violation
-		return 0, invalid("no contact type %d", *n.TypeID)
+		return nil, invalid("no contact type %d", n.TypeID)
 	}
-	return stored.ContactID, err
+	return stored, err
+}
+
+func insertContact(ctx context.Context, tx bun.Tx, n newContact) (int32, error) {
+	added := &contact{FirstName: n.FirstName, LastName: n.LastName, TypeID: n.TypeID}
+	if _, err := tx.NewInsert().Model(added).Returning("contact_id").Exec(ctx); err != nil {
+		return 0, err
+	}
+	phones := make([]*phone, len(n.Phones))
+	for i, number := range n.Phones {
+		phones[i] = &phone{PhoneNumber: number, ContactID: added.ContactID}
+	}
+	if len(phones) > 0 {
+		if _, err := tx.NewInsert().Model(&phones).Exec(ctx); err != nil {
+			return 0, err
+		}
+	}
+	emails := make([]*email, len(n.Emails))
+	for i, address := range n.Emails {
+		emails[i] = &email{EmailAddress: address, ContactID: added.ContactID}
+	}
+	if len(emails) > 0 {
+		if _, err := tx.NewInsert().Model(&emails).Exec(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return added.ContactID, nil
 }

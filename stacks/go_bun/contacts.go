@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/uptrace/bun"
+)
+
+func (v service) types(r *http.Request) (any, error) {
+	found := []contactType{}
+	err := v.db.NewSelect().Model(&found).Order("type_id").Scan(r.Context())
+	return found, err
+}
+
+func (v service) contacts(load func(context.Context, bun.Conn, page) ([]*contact, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		p, err := parsePage(r.URL.RawQuery)
+		if err != nil {
+			return nil, err
+		}
+		connection, err := v.db.Conn(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		defer connection.Close()
+		found, err := load(r.Context(), connection, p)
+		return allAsJSON(found), err
+	}
+}
+
+func (v service) contact(r *http.Request) (any, error) {
+	id, err := parseContactID(r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	connection, err := v.db.Conn(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	found, err := findContact(r.Context(), connection, id)
+	if err != nil {
+		return nil, err
+	}
+	return asJSON(found), nil
+}
+
+func (v service) contactCreate(r *http.Request) (any, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	n, err := parseNewContact(body)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := storeContact(r.Context(), v.db, n)
+	if err != nil {
+		return nil, err
+	}
+	return asJSON(stored), nil
+}
