@@ -42,7 +42,15 @@ fn fastest(
         of(Metric::Throughput).filter(|one| one.rank.is_none()).map(|one| one.stack.to_string()).collect();
     let mut ranked: Vec<&Estimate> = of(Metric::Throughput).filter(|one| one.rank.is_some()).collect();
     ranked.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
-    let first = ranked.first()?;
+    let Some(first) = ranked.first() else {
+        let blocks = of(Metric::Throughput).map(|one| one.blocks).min()?;
+        let reason = if (blocks as usize) < FEWEST_BLOCKS {
+            format!("{blocks} blocks are undisturbed for every stack, and an interval needs {FEWEST_BLOCKS}")
+        } else {
+            "the servers weren't the limit, or their answers weren't right".to_owned()
+        };
+        return Some(format!("{operation}: no ranking: {reason}."));
+    };
     let ties: Vec<String> = ranked
         .iter()
         .skip(1)

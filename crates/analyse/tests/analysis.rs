@@ -157,6 +157,19 @@ fn disturbed_slices_are_left_out_whatever_they_measured() {
 }
 
 #[test]
+fn an_operation_without_enough_undisturbed_blocks_says_so() {
+    let (run, mut blocks) = made(0.01);
+    for trial in &mut blocks[0].trials {
+        for slice in trial.slices.iter_mut().filter(|slice| slice.operation == Operation::ContactsFetch) {
+            slice.machine.foreign_ns = slice.outcome.window_ns;
+        }
+    }
+    let sentences = analyse(&run, &blocks).sentences;
+    assert!(sentences[0].starts_with("hello: fast/s is fastest"), "{sentences:?}");
+    assert!(sentences[1].starts_with("contacts_fetch: no ranking: 7 blocks"), "{sentences:?}");
+}
+
+#[test]
 fn no_blocks_at_all_is_said_and_nothing_panics() {
     let (run, _) = made(0.01);
     let analysis = analyse(&run, &[]);
