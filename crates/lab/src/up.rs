@@ -127,7 +127,7 @@ impl<'a> Running<'a> {
     pub fn log_tail(&self) -> String {
         self.children
             .iter()
-            .map(|(_, child)| child.log_tail(20))
+            .map(|(_, child)| child.log_tail(60))
             .filter(|tail| !tail.is_empty())
             .collect::<Vec<_>>()
             .join("\n")

@@ -21,6 +21,9 @@ pub enum Readiness {
     Broken(String),
 }
 
+/// Lines of a log that an error carries: gunicorn's workers each tell a traceback, then its master tells its own.
+const TAIL: usize = 80;
+
 impl Child {
     /// Asks until the child says that it is ready, it ends, or the time is over. Returns how long it took.
     ///
@@ -35,7 +38,7 @@ impl Child {
         let mut pause = READY_PAUSES.0;
         loop {
             if let Some(exit) = self.exit() {
-                let (name, log_tail) = (self.name().to_owned(), self.log_tail(20));
+                let (name, log_tail) = (self.name().to_owned(), self.log_tail(TAIL));
                 return Err(SuperviseError::DiedAtStart { name, exit, log_tail });
             }
             let (last_answer, hopeless) = match probe() {
@@ -45,7 +48,7 @@ impl Child {
             };
             let waited = begin.elapsed();
             if hopeless || waited >= timeout {
-                let (name, log_tail) = (self.name().to_owned(), self.log_tail(20));
+                let (name, log_tail) = (self.name().to_owned(), self.log_tail(TAIL));
                 return Err(SuperviseError::NotReady { name, waited, last_answer, log_tail });
             }
             thread::sleep(pause);
