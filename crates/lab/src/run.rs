@@ -92,7 +92,9 @@ fn carry_out(
     let database = Database::start(bench, prepared.len())?;
     let (cases, truth) = read_truth(bench, &database)?;
     let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
-    let (run, groups) = describe(bench, folder, &prepared, &proven, &database, &begin);
+    let mut blocks = folder.read_blocks()?;
+    let (mut run, groups) = describe(bench, folder, &prepared, &proven, &database, &begin);
+    run.warnings.extend(looked(complete_blocks(&blocks), run.plan.design.blocks));
     let prepared: Vec<Prepared> = prepared
         .into_iter()
         .filter(|one| run.prepared.iter().any(|proven| proven.stack == *one.name()))
@@ -104,7 +106,6 @@ fn carry_out(
     folder.write_run(&run)?;
     dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
     let work = BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, groups };
-    let mut blocks = folder.read_blocks()?;
     measure(bench, folder, &work, begin.clock, &mut blocks)?;
     Ok(Finished { run, blocks, stopped: bench.stopped() })
 }
@@ -140,6 +141,17 @@ fn measure(
         blocks.push(block);
     }
     Ok(())
+}
+
+/// A run that had enough blocks has been looked at before it is resumed.
+fn looked(complete: u32, enough: u32) -> Option<Warning> {
+    (complete >= enough).then(|| Warning {
+        id: "looked".to_owned(),
+        subject: "run".to_owned(),
+        text: format!("blocks were added after {complete} had given a result"),
+        advice: "intervals are those of a fixed number of blocks, and somewhat too narrow when one looks before adding"
+            .to_owned(),
+    })
 }
 
 fn complete_blocks(blocks: &[Block]) -> u32 {
@@ -295,6 +307,12 @@ mod tests {
         assert_eq!(groups(4, 1, true), [vec![0, 1, 2, 3]]);
         assert_eq!(groups(4, 1, false), [vec![1, 0], vec![1, 2], vec![1, 3]]);
         assert_eq!(groups(2, 0, false), [vec![0, 1]]);
+    }
+
+    #[test]
+    fn adding_blocks_after_a_result_is_said() {
+        assert!(looked(8, 8).unwrap().text.contains("after 8"));
+        assert_eq!(looked(3, 8), None, "a run that was stopped early gave no result");
     }
 
     #[test]
