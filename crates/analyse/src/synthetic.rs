@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use dyno_model::{
     Operation, Rate, Span,
     child::Usage,
-    histogram::LatencyHistogram,
     load::{Counts, SliceOutcome},
     plan::{Capacity, Data, Design, Latency, Plan, Throughput},
     record::{
@@ -125,17 +124,10 @@ fn outcome(counts: Counts, window_ns: u64) -> SliceOutcome {
         counts,
         window_ns,
         window_completed: counts.completed,
-        latency: LatencyHistogram::default(),
-        latency_less_late: LatencyHistogram::default(),
-        late: LatencyHistogram::default(),
-        blocked: LatencyHistogram::default(),
         in_flight_ns: 1000,
         latency_sum_ns: 1000,
         generator_cpu_ns: window_ns / 5,
-        generator_wait_ns: 0,
-        reconnects: 0,
-        backlog: 0,
-        wrong_answers: Vec::new(),
+        ..SliceOutcome::default()
     }
 }
 

@@ -1,13 +1,17 @@
 //! One slice on one stack, all others idle, with what everybody used meanwhile.
 
-use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
 
 use dyno_contract::Traffic;
 use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule};
 use dyno_model::{
     Operation,
     child::Usage,
-    load::{Expect, Request, SliceOutcome, Target},
+    load::{Expect, ExpectBody, Request, SliceOutcome, Target},
     plan::Plan,
     record::{MachineSample, Slice, SliceLoad},
 };
@@ -64,7 +68,7 @@ impl Connections {
     pub fn warm_up(&mut self, plan: &Plan, stop: &AtomicBool) -> Result<(), String> {
         let operations: Vec<Operation> = self.requests.keys().copied().collect();
         let length = plan.design.warm_up.0 / u32::try_from(operations.len().max(1)).unwrap_or(1);
-        let slice = ClosedSlice { connections: plan.throughput.connections, length, guard: length, stop };
+        let slice = closed(plan.throughput.connections, length, length, stop);
         for operation in operations {
             let requests = &self.requests[&operation];
             let mut next = 0;
@@ -102,11 +106,11 @@ fn prove(engine: &mut Engine, traffic: &Traffic) -> Result<Request, String> {
         target: traffic.target.clone(),
         headers: vec![("Accept".to_owned(), "*/*".to_owned())],
         body: Vec::new(),
-        expect: Expect { status: 200, body: None },
+        expect: Expect::status(200),
     };
     let answer = engine.ask(&request).map_err(|error| error.to_string())?;
     traffic.judge(answer.status, &answer.body)?;
-    request.expect.body = Some(answer.body);
+    request.expect.body = ExpectBody::Equal(answer.body);
     Ok(request)
 }
 
@@ -164,8 +168,7 @@ impl Slicer<'_> {
         let latency =
             plan.latency.as_ref().and_then(|latency| Some((latency, *latency.rates.get(&work.operation)?)));
         if let (SliceKind::Latency, Some((latency, rate))) = (work.kind, latency) {
-            let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-            let schedule = Schedule::poisson(rate, latency.slice.0, count, seed);
+            let schedule = Schedule::poisson(rate, latency.slice.0, requests.len(), seed);
             let connections = latency.connections;
             let slice = OpenSlice { connections, length: latency.slice.0, guard, stop };
             let outcome = engine.open(requests, &schedule, slice, at)?;
@@ -173,10 +176,15 @@ impl Slicer<'_> {
         }
         let connections = plan.throughput.connections;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let slice = ClosedSlice { connections, length: plan.throughput.slice.0, guard, stop };
+        let slice = closed(connections, plan.throughput.slice.0, guard, stop);
         let outcome = engine.closed(requests, &mut || rng.random_range(0..requests.len()), slice, at)?;
         Ok((SliceLoad::Closed { connections }, outcome))
     }
+}
+
+/// A closed-loop slice at full load: nobody thinks.
+const fn closed(connections: u32, length: Duration, guard: Duration, stop: &AtomicBool) -> ClosedSlice<'_> {
+    ClosedSlice { connections, length, guard, think: Duration::ZERO, requests: None, stop }
 }
 
 fn read_counters(running: &Running<'_>, others: &[&Running<'_>], database: &Database) -> Counters {

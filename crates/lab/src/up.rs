@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dyno_load::{Engine, EngineOptions};
+use dyno_load::{Engine, EngineOptions, WireKind};
 use dyno_model::{
     child::Usage,
     event::Event,
@@ -76,6 +76,9 @@ impl<'a> Running<'a> {
         let options = EngineOptions {
             connect_timeout: Duration::from_millis(1),
             request_timeout: Duration::from_secs(3),
+            // One question on one connection: a ring costs more than it saves.
+            wire: WireKind::Epoll,
+            ..EngineOptions::default()
         };
         let address = self.address;
         let mut probe = || {
@@ -83,7 +86,7 @@ impl<'a> Running<'a> {
                 // Nobody needs it any more; whoever called looks at the stop next.
                 return Readiness::Ready;
             }
-            let answer = Engine::connect(Target::Tcp(address), 1, options)
+            let answer = Engine::connect(Target::Tcp(address), 1, options.clone())
                 .and_then(|mut engine| engine.ask(&heartbeat()));
             match answer {
                 Ok(answer) if answer.status == 200 => Readiness::Ready,
@@ -154,7 +157,7 @@ fn heartbeat() -> Request {
         target: "/heartbeat".to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
-        expect: Expect { status: 200, body: None },
+        expect: Expect::status(200),
     }
 }
 

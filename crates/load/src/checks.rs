@@ -1,7 +1,8 @@
-//! The engine's checks of itself (METHOD, section 2), pure functions of what it counted. G3 and G7 need send
-//! times and kernel timestamps, which come with the next engine.
+//! The engine's checks of itself (METHOD, section 2), pure functions of what it counted.
 
-use dyno_model::load::SliceOutcome;
+use dyno_model::load::{Pacing, SliceOutcome};
+
+use crate::schedule::Schedule;
 
 /// A check that failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,12 +67,76 @@ pub fn g5(outcome: &SliceOutcome) -> Option<Failed> {
     (error >= LITTLE).then_some(Failed { id: "G5", text })
 }
 
+/// Critical value of the Anderson-Darling statistic at the 1 % level, for an exponential distribution of unknown
+/// mean (Stephens 1974, case of the modified statistic A² (1 + 0.6/n)).
+const EXPONENTIAL: f64 = 1.959;
+/// Fewest gaps that say anything.
+const FEWEST_GAPS: usize = 50;
+
+/// The Anderson-Darling statistic of the gaps between `sends` (nanoseconds since the slice began, in any order) on
+/// the scale of expected requests, where a Poisson process of any rate has exponential gaps. `None` for few gaps.
+pub fn pacing(sends: &[u64], schedule: &Schedule) -> Option<Pacing> {
+    let mut at: Vec<f64> = sends.iter().map(|&send| schedule.expected(send)).collect();
+    at.sort_by(f64::total_cmp);
+    let mut gaps: Vec<f64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    if gaps.len() < FEWEST_GAPS {
+        return None;
+    }
+    gaps.sort_by(f64::total_cmp);
+    let count = gaps.len() as f64;
+    let mean = gaps.iter().sum::<f64>() / count;
+    if mean <= 0.0 {
+        return None;
+    }
+    // ln F and ln (1 - F) of an exponential; the first is bounded, for a gap of 0 has probability 0.
+    let below = |gap: f64| (-(-gap / mean).exp_m1()).max(1e-12).ln();
+    let above = |gap: f64| -gap / mean;
+    let sum: f64 = (0..gaps.len())
+        .map(|i| (2.0 * i as f64 + 1.0) * (below(gaps[i]) + above(gaps[gaps.len() - 1 - i])))
+        .sum();
+    let a_squared = -count - sum / count;
+    Some(Pacing { a_squared: a_squared * (1.0 + 0.6 / count), gaps: gaps.len() as u64 })
+}
+
+/// G3: requests go out as a Poisson process does, when the schedule is one.
+pub fn g3(outcome: &SliceOutcome) -> Option<Failed> {
+    let pacing = outcome.pacing?;
+    let text = format!(
+        "sending fits no Poisson process: A² = {:.2} over {} gaps, where {EXPONENTIAL} is the limit",
+        pacing.a_squared, pacing.gaps
+    );
+    (pacing.a_squared >= EXPONENTIAL).then_some(Failed { id: "G3", text })
+}
+
+/// Largest time that answers may lie unread while no receive timestamp says when they came, and its share of the
+/// median latency (G7).
+const UNREAD_NS: u64 = 50_000;
+const UNREAD_SHARE: f64 = 0.01;
+
+/// G7: answers are done when the kernel received them, or were read soon after.
+pub fn g7(outcome: &SliceOutcome) -> Option<Failed> {
+    let answers = outcome.counts.completed + outcome.counts.failed.total();
+    if outcome.unstamped == 0 || outcome.unstamped * 100 <= answers {
+        return None;
+    }
+    // Without stamps the wait can't be seen; with some, those tell what the others were like.
+    let p99_ns = outcome.unread.quantile_ns(0.99)?;
+    let p50_ns = outcome.latency.quantile_ns(0.5)? as f64;
+    let stamped = answers > outcome.unstamped;
+    let small = p99_ns <= UNREAD_NS || p99_ns as f64 <= UNREAD_SHARE * p50_ns;
+    let text = format!(
+        "{} of {answers} answers have no receive timestamp of the kernel: how long they lay unread isn't known",
+        outcome.unstamped
+    );
+    (!stamped || !small).then_some(Failed { id: "G7", text })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn outcome() -> SliceOutcome {
-        let mut outcome = crate::recorder::Recorder::default().outcome(1, 0, 0);
+        let mut outcome = crate::recorder::Recorder::default().outcome(1);
         outcome.counts.planned = 10;
         outcome.counts.sent = 10;
         outcome.counts.completed = 10;

@@ -2,6 +2,8 @@
 //! says nothing of waiting; it is never "corrected".
 
 use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -9,9 +11,8 @@ use std::{
 use dyno_model::load::{Request, SliceOutcome};
 
 use crate::{
-    clock::{now_ns, thread_cpu_ns, thread_wait_ns},
-    engine::{Engine, LoadError, Mark},
-    recorder::Recorder,
+    clock::now_ns,
+    engine::{Engine, Freed, LoadError, Mark, Model},
 };
 
 /// A closed-loop slice.
@@ -23,12 +24,17 @@ pub struct ClosedSlice<'a> {
     pub length: Duration,
     /// Beginning that isn't measured.
     pub guard: Duration,
+    /// Time from an answer to the next request on its connection.
+    pub think: Duration,
+    /// Ends the slice when so many requests were begun.
+    pub requests: Option<u64>,
     /// Ends the slice early when true.
     pub stop: &'a AtomicBool,
 }
 
-/// How often time-outs are looked for.
-const EXPIRY_PAUSE_NS: u64 = 50_000_000;
+/// First pause before a connection that couldn't be opened is tried again; it doubles up to the longest.
+const FIRST_REST_NS: u64 = 10_000_000;
+const LONGEST_REST_NS: u64 = 1_000_000_000;
 
 impl Engine {
     /// Loads in a closed loop. `order` chooses the next request; `at` is told the window's begin and end.
@@ -42,76 +48,55 @@ impl Engine {
         slice: ClosedSlice<'_>,
         at: &mut dyn FnMut(Mark),
     ) -> Result<SliceOutcome, LoadError> {
-        let encoded = self.encode_all(requests)?;
-        self.make_ready(slice.connections as usize)?;
-        let mut recorder = Recorder::default();
-        let (cpu_ns, wait_ns) = (thread_cpu_ns(), thread_wait_ns());
-        let begin_ns = now_ns();
-        let guard_ns = begin_ns + slice.guard.as_nanos() as u64;
-        let end_ns = begin_ns + slice.length.as_nanos() as u64;
-        let (mut window_begin_ns, mut window_end_ns) = (None, None);
-        let mut done = Vec::new();
-        let mut expiry_ns = begin_ns + EXPIRY_PAUSE_NS;
+        let times = (slice.guard, slice.length);
+        let mut trial = self.begin(requests, slice.connections, Model::Closed, times, at)?;
+        let think_ns = slice.think.as_nanos() as u64;
+        let mut left = slice.requests.unwrap_or(u64::MAX);
+        // Connections that rest: their users think, or the target takes no connection.
+        let mut resting: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
+        let mut rest_ns = FIRST_REST_NS;
         loop {
             let now = now_ns();
-            if window_begin_ns.is_none() && now >= guard_ns {
-                at(Mark::WindowBegin);
-                window_begin_ns = Some(now_ns());
-            }
-            let stopped = slice.stop.load(Ordering::Relaxed);
-            if window_end_ns.is_none() && (now >= end_ns || stopped) {
-                window_end_ns = Some(now_ns());
-                if window_begin_ns.is_some() {
-                    at(Mark::WindowEnd);
+            let stopped = slice.stop.load(Ordering::Relaxed) || left == 0;
+            if trial.marks(now, stopped) {
+                while resting.peek().is_some_and(|&Reverse((until_ns, _))| until_ns <= now)
+                    && let Some(Reverse((_, connection))) = resting.pop()
+                {
+                    self.idle.push_back(connection);
                 }
-            }
-            if window_end_ns.is_none() {
-                while let Some(connection) = self.idle.pop_front() {
-                    let number = order() % requests.len();
-                    recorder.counts.planned += 1;
-                    let request = (number, &requests[number], encoded[number].as_slice());
-                    match self.send(connection, request, None, &mut recorder)? {
-                        Some(sent_ns) => recorder.begins(sent_ns),
-                        // Tried again in the next turn, with a connection of its own.
-                        None => {
-                            self.idle.push_back(connection);
-                            break;
-                        }
-                    }
+                while left > 0
+                    && let Some(connection) = self.idle.pop_front()
+                {
+                    left -= 1;
+                    trial.recorder.counts.planned += 1;
+                    self.start(connection, order() % requests.len(), None, &mut trial);
                 }
-            } else if recorder.in_flight() == 0 {
+                self.flush(&mut trial)?;
+            } else if trial.recorder.in_flight() == 0 {
                 break;
             }
-            let milestone_ns = if window_begin_ns.is_none() { guard_ns } else { end_ns };
-            let until_ns = if window_end_ns.is_none() { milestone_ns.min(expiry_ns) } else { expiry_ns };
-            self.wait(until_ns)?;
-            self.take(requests, &encoded, &mut recorder, &mut done);
-            let now = now_ns();
-            let in_window = window_begin_ns.is_some() && window_end_ns.is_none() && now < end_ns;
-            for one in &done {
-                recorder.ends(now);
-                recorder.latency_sum_ns += now - one.sent_ns;
-                if in_window {
-                    recorder.latency.record_ns(now - one.sent_ns);
-                    recorder.latency_less_late.record_ns(now - one.sent_ns);
-                    recorder.window_completed += u64::from(one.right);
-                }
-                self.idle.push_back(one.connection);
+            let mut until_ns = trial.milestone_ns();
+            if let Some(&Reverse((rested_ns, _))) = resting.peek() {
+                until_ns = until_ns.min(rested_ns);
             }
-            if now >= expiry_ns {
-                expiry_ns = now + EXPIRY_PAUSE_NS;
-                self.expire(now, requests, &mut recorder, &mut done);
-                for one in &done {
-                    recorder.ends(now);
-                    recorder.latency_sum_ns += now - one.sent_ns;
-                    self.idle.push_back(one.connection);
+            if left == 0 && trial.window_end_ns.is_none() {
+                continue;
+            }
+            let patience = self.gather(until_ns, trial.recorder.in_flight());
+            self.collect(patience, &mut trial)?;
+            let now = now_ns();
+            for (connection, freed) in trial.freed.drain(..) {
+                match freed {
+                    Freed::Done if think_ns == 0 => self.idle.push_back(connection),
+                    Freed::Done => resting.push(Reverse((now + think_ns, connection))),
+                    Freed::NotOpened => resting.push(Reverse((now + rest_ns, connection))),
                 }
+                rest_ns = match freed {
+                    Freed::Done => FIRST_REST_NS,
+                    Freed::NotOpened => (rest_ns * 2).min(LONGEST_REST_NS),
+                };
             }
         }
-        let window_ns = match (window_begin_ns, window_end_ns) {
-            (Some(begin), Some(end)) => end - begin,
-            _ => 0,
-        };
-        Ok(recorder.outcome(window_ns, thread_cpu_ns() - cpu_ns, thread_wait_ns() - wait_ns))
+        Ok(self.finish(trial))
     }
 }

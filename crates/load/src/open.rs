@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    iter::Peekable,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -10,10 +11,11 @@ use std::{
 use dyno_model::load::{Request, SliceOutcome};
 
 use crate::{
-    clock::{now_ns, thread_cpu_ns, thread_wait_ns},
-    engine::{Done, Engine, LoadError, Mark},
-    recorder::Recorder,
-    schedule::Schedule,
+    checks,
+    clock::now_ns,
+    engine::{Engine, LoadError, Mark, Model, Trial},
+    schedule::{Due, Schedule},
+    wire::Patience,
 };
 
 /// An open-loop slice.
@@ -29,20 +31,14 @@ pub struct OpenSlice<'a> {
     pub stop: &'a AtomicBool,
 }
 
-const EXPIRY_PAUSE_NS: u64 = 50_000_000;
+/// When the next request is due within this, answers are read when it goes out: one wake-up for both. The kernel's
+/// receive timestamps keep the wait out of the latencies.
+const LAZY_NS: u64 = 2_000_000;
 
-/// The state of one open slice.
-struct Run<'a> {
-    requests: &'a [Request],
-    encoded: Vec<Vec<u8>>,
-    schedule: &'a Schedule,
-    recorder: Recorder,
-    begin_ns: u64,
-    guard_ns: u64,
-    end_ns: u64,
-    timeout_ns: u64,
-    next: usize,
-    waiting: VecDeque<(u64, usize)>,
+/// Requests that are due and wait for a connection, and those that will be due.
+struct Queue {
+    schedule: Peekable<Schedule>,
+    waiting: VecDeque<Due>,
 }
 
 impl Engine {
@@ -57,141 +53,83 @@ impl Engine {
         slice: OpenSlice<'_>,
         at: &mut dyn FnMut(Mark),
     ) -> Result<SliceOutcome, LoadError> {
-        let encoded = self.encode_all(requests)?;
-        self.make_ready(slice.connections as usize)?;
-        let (cpu_ns, wait_ns) = (thread_cpu_ns(), thread_wait_ns());
-        let begin_ns = now_ns();
-        let mut run = Run {
-            requests,
-            encoded,
-            schedule,
-            recorder: Recorder::default(),
-            begin_ns,
-            guard_ns: begin_ns + slice.guard.as_nanos() as u64,
-            end_ns: begin_ns + slice.length.as_nanos() as u64,
-            timeout_ns: self.options.request_timeout.as_nanos() as u64,
-            next: 0,
-            waiting: VecDeque::new(),
-        };
-        run.recorder.counts.planned = schedule.len() as u64;
-        let (mut window_begin_ns, mut window_end_ns) = (None, None);
-        let mut done = Vec::new();
-        let mut expiry_ns = begin_ns + EXPIRY_PAUSE_NS;
+        let times = (slice.guard, slice.length);
+        let mut trial = self.begin(requests, slice.connections, Model::Open, times, at)?;
+        let mut queue = Queue { schedule: schedule.clone().peekable(), waiting: VecDeque::new() };
         loop {
             let now = now_ns();
-            if window_begin_ns.is_none() && now >= run.guard_ns {
-                at(Mark::WindowBegin);
-                window_begin_ns = Some(now);
-            }
             let stopped = slice.stop.load(Ordering::Relaxed);
-            if window_end_ns.is_none() && (now >= run.end_ns || stopped) {
-                if window_begin_ns.is_some() {
-                    at(Mark::WindowEnd);
-                }
-                window_end_ns = Some(now);
-                run.recorder.backlog = run.recorder.in_flight();
-            }
+            let running = trial.marks(now, stopped);
             if stopped {
-                run.give_up(now);
+                queue.give_up(now, &mut trial);
             }
-            run.release(now);
-            self.send_waiting(&mut run)?;
-            if window_end_ns.is_some() && run.recorder.in_flight() == 0 && run.next >= schedule.len() {
+            queue.release(now_ns(), &mut trial);
+            self.send_waiting(&mut queue, &mut trial);
+            self.flush(&mut trial)?;
+            let due_ns = queue.schedule.peek().map(|due| trial.begin_ns + due.at_ns);
+            if !running && due_ns.is_none() && trial.recorder.in_flight() == 0 {
                 break;
             }
-            let until_ns =
-                run.next_milestone_ns(window_begin_ns.is_some(), window_end_ns.is_some()).min(expiry_ns);
-            self.wait(until_ns)?;
-            self.take(requests, &run.encoded, &mut run.recorder, &mut done);
-            let now = now_ns();
-            self.settle(&mut run, now, &done, window_begin_ns.is_some() && window_end_ns.is_none());
-            if now >= expiry_ns {
-                expiry_ns = now + EXPIRY_PAUSE_NS;
-                self.expire(now, requests, &mut run.recorder, &mut done);
-                self.settle(&mut run, now, &done, false);
-            }
+            let until_ns = trial.milestone_ns().min(due_ns.unwrap_or(u64::MAX));
+            self.collect(self.patience(until_ns, &queue, &trial), &mut trial)?;
+            // The longest unused first: those that got free now are the last.
+            self.idle.extend(trial.freed.drain(..).map(|(connection, _)| connection));
         }
-        let window_ns = match (window_begin_ns, window_end_ns) {
-            (Some(begin), Some(end)) => end - begin,
-            _ => 0,
-        };
-        Ok(run.recorder.outcome(window_ns, thread_cpu_ns() - cpu_ns, thread_wait_ns() - wait_ns))
+        let sends = std::mem::take(&mut trial.recorder.sends);
+        let mut outcome = self.finish(trial);
+        outcome.pacing = schedule.is_poisson().then(|| checks::pacing(&sends, schedule)).flatten();
+        self.sends = sends;
+        Ok(outcome)
     }
 
-    fn send_waiting(&mut self, run: &mut Run<'_>) -> Result<(), LoadError> {
-        while let (Some(&(due_ns, number)), Some(&connection)) = (run.waiting.front(), self.idle.front()) {
-            run.waiting.pop_front();
-            self.idle.pop_front();
-            let ready_ns = due_ns.max(self.connections[connection].free_ns);
-            let request = (number, &run.requests[number], run.encoded[number].as_slice());
-            match self.send(connection, request, Some(due_ns), &mut run.recorder)? {
-                Some(sent_ns) if due_ns >= run.guard_ns => {
-                    run.recorder.late.record_ns(sent_ns.saturating_sub(ready_ns));
-                    run.recorder.blocked.record_ns(ready_ns - due_ns);
-                }
-                Some(_) => {}
-                None => {
-                    let now = now_ns();
-                    let broken = Done { connection, due_ns, sent_ns: now, right: false };
-                    self.settle(run, now, &[broken], false);
-                }
-            }
-        }
-        Ok(())
+    /// When requests were due plus what the engine was late with, in nanoseconds since the last open slice began:
+    /// at most 20,001 of them, for self-check G3 over several threads.
+    pub fn last_sends(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.sends)
     }
 
-    /// Records requests that are done, and frees their connections.
-    fn settle(&mut self, run: &mut Run<'_>, now_ns: u64, done: &[Done], in_window: bool) {
-        for one in done {
-            run.recorder.ends(now_ns);
-            let latency_ns = now_ns - one.due_ns;
-            run.recorder.latency_sum_ns += latency_ns;
-            if one.due_ns >= run.guard_ns {
-                // A failure was never answered: its latency is at least the timeout.
-                let recorded_ns = if one.right { latency_ns } else { latency_ns.max(run.timeout_ns) };
-                run.recorder.latency.record_ns(recorded_ns);
-                let ready_ns = one.due_ns.max(self.connections[one.connection].free_ns);
-                let late_ns = one.sent_ns.saturating_sub(ready_ns);
-                run.recorder.latency_less_late.record_ns(recorded_ns.saturating_sub(late_ns));
-            }
-            run.recorder.window_completed += u64::from(one.right && in_window);
-            self.connections[one.connection].free_ns = now_ns;
-            self.idle.push_back(one.connection);
+    fn patience(&self, until_ns: u64, queue: &Queue, trial: &Trial<'_>) -> Patience {
+        // Somebody waits for a connection: the next answer matters at once.
+        let lazy = queue.waiting.is_empty() && !self.idle.is_empty();
+        let want = u32::try_from(trial.recorder.in_flight()).unwrap_or(u32::MAX).saturating_add(1);
+        if lazy {
+            Patience { until_ns, want, nap_ns: LAZY_NS }
+        } else {
+            Patience { until_ns, want: 1, nap_ns: 0 }
+        }
+    }
+
+    fn send_waiting(&mut self, queue: &mut Queue, trial: &mut Trial<'_>) {
+        while !queue.waiting.is_empty()
+            && let Some(connection) = self.idle.pop_front()
+            && let Some(due) = queue.waiting.pop_front()
+        {
+            self.start(connection, due.request, Some(due.at_ns), trial);
         }
     }
 }
 
-impl Run<'_> {
+impl Queue {
     /// Puts what is due into the queue.
-    fn release(&mut self, now_ns: u64) {
-        while let Some((due_ns, request)) = self.schedule.get(self.next) {
-            let due_ns = self.begin_ns + due_ns;
-            if due_ns > now_ns {
-                return;
-            }
-            self.recorder.begins(due_ns.max(self.begin_ns));
-            self.waiting.push_back((due_ns, request));
-            self.next += 1;
+    fn release(&mut self, now_ns: u64, trial: &mut Trial<'_>) {
+        let begin_ns = trial.begin_ns;
+        while let Some(due) = self.schedule.next_if(|due| begin_ns + due.at_ns <= now_ns) {
+            let due = Due { at_ns: begin_ns + due.at_ns, ..due };
+            trial.recorder.counts.planned += 1;
+            trial.recorder.begins(due.at_ns);
+            self.waiting.push_back(due);
         }
     }
 
     /// Counts what isn't sent any more.
-    fn give_up(&mut self, now_ns: u64) {
-        let unsent = self.schedule.len() - self.next + self.waiting.len();
-        self.recorder.counts.not_sent += unsent as u64;
-        self.next = self.schedule.len();
+    fn give_up(&mut self, now_ns: u64, trial: &mut Trial<'_>) {
+        let counts = &mut trial.recorder.counts;
+        counts.not_sent += self.waiting.len() as u64;
+        let coming = self.schedule.by_ref().count() as u64;
+        counts.planned += coming;
+        counts.not_sent += coming;
         for _ in self.waiting.drain(..) {
-            self.recorder.ends(now_ns);
+            trial.recorder.ends(now_ns);
         }
-    }
-
-    fn next_milestone_ns(&self, window_began: bool, window_ended: bool) -> u64 {
-        let due_ns = self.schedule.get(self.next).map_or(u64::MAX, |(due_ns, _)| self.begin_ns + due_ns);
-        let milestone_ns = match (window_began, window_ended) {
-            (false, _) => self.guard_ns,
-            (true, false) => self.end_ns,
-            (true, true) => u64::MAX,
-        };
-        due_ns.min(milestone_ns)
     }
 }

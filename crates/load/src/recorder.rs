@@ -1,23 +1,31 @@
 //! What is counted in one slice. Pure: times come in, nothing is read.
 
+use std::time::Duration;
+
 use dyno_model::{
     histogram::LatencyHistogram,
-    load::{Counts, Request, SliceOutcome, WrongAnswer},
+    load::{ConnectionCounts, Counts, Expect, ExpectBody, Request, SliceOutcome, WrongAnswer},
 };
 
-use crate::http::Whole;
+use crate::answer::{Malformed, Whole};
 
 /// Most wrong answers that are kept whole.
 const KEPT_WRONG: usize = 10;
 /// Most characters of a wrong answer's body.
 const KEPT_BODY: usize = 2000;
+/// Most times of sending that are kept for self-check G3.
+pub const KEPT_SENDS: usize = 20_001;
 
-/// How a request failed.
+/// How a request that was sent failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     TimedOut,
     Closed,
+    Reset,
+    Truncated,
     Protocol,
+    HeadTooLarge,
+    Excess,
     WrongStatus,
     WrongBody,
 }
@@ -26,46 +34,128 @@ impl Failure {
     const fn words(self) -> &'static str {
         match self {
             Self::TimedOut => "no answer in time",
-            Self::Closed => "connection closed before the answer was whole",
-            Self::Protocol => "not an HTTP/1.1 answer",
+            Self::Closed => "connection closed without an answer",
+            Self::Reset => "connection reset",
+            Self::Truncated => "connection closed before the answer was whole",
+            Self::Protocol => "not an HTTP answer",
+            Self::HeadTooLarge => "a head longer than 64 KiB",
+            Self::Excess => "more bytes than the answer has",
             Self::WrongStatus => "another status than expected",
             Self::WrongBody => "another body than expected",
         }
     }
 }
 
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Head | Malformed::Chunk | Malformed::Interim => Self::Protocol,
+            Malformed::HeadTooLarge => Self::HeadTooLarge,
+            Malformed::Excess => Self::Excess,
+        }
+    }
+}
+
 /// Whether an answer is the expected one.
-pub fn judge(request: &Request, answer: &Whole<'_>) -> Result<(), Failure> {
-    if answer.status != request.expect.status {
+pub fn judge(expect: &Expect, answer: &Whole<'_>) -> Result<(), Failure> {
+    if !expect.status.accepts(answer.status) {
         return Err(Failure::WrongStatus);
     }
-    match &request.expect.body {
-        Some(body) if body != answer.body => Err(Failure::WrongBody),
-        _ => Ok(()),
+    let right = match &expect.body {
+        ExpectBody::Any => true,
+        ExpectBody::Equal(body) => body == answer.body,
+        ExpectBody::Size(size) => *size == answer.size,
+        ExpectBody::Json(part) => {
+            serde_json::from_slice(answer.body).is_ok_and(|whole| contains(&whole, part))
+        }
+    };
+    if right { Ok(()) } else { Err(Failure::WrongBody) }
+}
+
+/// Whether a JSON value has at least what `part` has: objects may have more members, all else is equal.
+fn contains(whole: &serde_json::Value, part: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Object};
+    match (whole, part) {
+        (Object(whole), Object(part)) => {
+            part.iter().all(|(name, part)| whole.get(name).is_some_and(|whole| contains(whole, part)))
+        }
+        (Array(whole), Array(part)) => {
+            whole.len() == part.len() && whole.iter().zip(part).all(|(whole, part)| contains(whole, part))
+        }
+        _ => whole == part,
     }
+}
+
+/// The histograms of a slice, or of an interval of one.
+#[derive(Clone, Debug, Default)]
+pub struct Histograms {
+    pub latency: LatencyHistogram,
+    pub latency_less_late: LatencyHistogram,
+    pub first_byte: LatencyHistogram,
+    pub late: LatencyHistogram,
+    pub blocked: LatencyHistogram,
+    pub unread: LatencyHistogram,
+}
+
+impl Histograms {
+    fn merge(&mut self, other: &Self) {
+        self.latency.merge(&other.latency);
+        self.latency_less_late.merge(&other.latency_less_late);
+        self.first_byte.merge(&other.first_byte);
+        self.late.merge(&other.late);
+        self.blocked.merge(&other.blocked);
+        self.unread.merge(&other.unread);
+    }
+}
+
+/// What happened since the last interval was told.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    /// From the beginning of the slice to the beginning of the interval.
+    pub at: Duration,
+    /// Its length.
+    pub length: Duration,
+    /// Counts of this interval alone; `planned` of an open loop is what was due in it.
+    pub counts: Counts,
+    /// Latencies of this interval alone.
+    pub latency: LatencyHistogram,
+    /// What the generator was late with in this interval.
+    pub late: LatencyHistogram,
+    /// Requests in flight at its end.
+    pub in_flight: u64,
+    /// Whether it lies in the measured window.
+    pub measured: bool,
 }
 
 /// The counters and histograms of a slice.
 #[derive(Default)]
 pub struct Recorder {
     pub counts: Counts,
-    pub latency: LatencyHistogram,
-    pub latency_less_late: LatencyHistogram,
-    pub late: LatencyHistogram,
-    pub blocked: LatencyHistogram,
+    pub connections: ConnectionCounts,
+    pub now: Histograms,
+    past: Histograms,
+    told: Counts,
+    pub unstamped: u64,
     pub latency_sum_ns: u64,
     pub window_completed: u64,
     pub reconnects: u64,
     pub backlog: u64,
+    /// When requests were sent less what the server made them wait, in nanoseconds since the slice began.
+    pub sends: Vec<u64>,
     wrong_answers: Vec<WrongAnswer>,
     in_flight: u64,
     in_flight_area_ns: u64,
     in_flight_since_ns: u64,
+    quiet_since_ns: u64,
+    longest_stall_ns: u64,
 }
 
 impl Recorder {
     /// A request began to be in flight at `at_ns`, which may lie before what the loop saw last.
     pub fn begins(&mut self, at_ns: u64) {
+        if self.in_flight == 0 {
+            self.quiet_since_ns = at_ns.max(self.quiet_since_ns);
+        }
         if at_ns < self.in_flight_since_ns {
             self.in_flight_area_ns += self.in_flight_since_ns - at_ns;
         } else {
@@ -78,11 +168,17 @@ impl Recorder {
     pub fn ends(&mut self, now_ns: u64) {
         self.advance(now_ns);
         self.in_flight -= 1;
+        self.stalls_until(now_ns);
+        self.quiet_since_ns = now_ns;
     }
 
     fn advance(&mut self, now_ns: u64) {
         self.in_flight_area_ns += self.in_flight * now_ns.saturating_sub(self.in_flight_since_ns);
-        self.in_flight_since_ns = now_ns;
+        self.in_flight_since_ns = now_ns.max(self.in_flight_since_ns);
+    }
+
+    fn stalls_until(&mut self, now_ns: u64) {
+        self.longest_stall_ns = self.longest_stall_ns.max(now_ns.saturating_sub(self.quiet_since_ns));
     }
 
     /// Requests in flight now.
@@ -96,7 +192,11 @@ impl Recorder {
         *match failure {
             Failure::TimedOut => &mut failed.timed_out,
             Failure::Closed => &mut failed.closed,
+            Failure::Reset => &mut failed.reset,
+            Failure::Truncated => &mut failed.truncated,
             Failure::Protocol => &mut failed.protocol,
+            Failure::HeadTooLarge => &mut failed.head_too_large,
+            Failure::Excess => &mut failed.excess,
             Failure::WrongStatus => &mut failed.wrong_status,
             Failure::WrongBody => &mut failed.wrong_body,
         } += 1;
@@ -110,23 +210,137 @@ impl Recorder {
         }
     }
 
-    /// The slice's outcome.
-    pub fn outcome(self, window_ns: u64, generator_cpu_ns: u64, generator_wait_ns: u64) -> SliceOutcome {
+    /// Keeps why a request wasn't sent, as the first wrong answers are kept.
+    pub fn not_sent(&mut self, request: &Request, error: &std::io::Error) {
+        if self.wrong_answers.len() < KEPT_WRONG {
+            self.wrong_answers.push(WrongAnswer {
+                request: format!("{} {}", request.method, request.target),
+                kind: format!("not sent, no connection: {error}"),
+                status: None,
+                body: String::new(),
+            });
+        }
+    }
+
+    /// What went wrong first.
+    pub fn first_wrong(&self) -> Option<&str> {
+        self.wrong_answers.first().map(|wrong| wrong.kind.as_str())
+    }
+
+    /// Ends an interval and begins the next.
+    pub fn roll(&mut self, at: Duration, length: Duration, measured: bool) -> Interval {
+        self.past.merge(&self.now);
+        let now = std::mem::take(&mut self.now);
+        let told = std::mem::replace(&mut self.told, self.counts);
+        let mut counts = self.counts;
+        counts.planned -= told.planned;
+        counts.sent -= told.sent;
+        counts.not_sent -= told.not_sent;
+        counts.completed -= told.completed;
+        counts.failed = difference(counts.failed, told.failed);
+        let (latency, late) = (now.latency, now.late);
+        Interval { at, length, counts, latency, late, in_flight: self.in_flight, measured }
+    }
+
+    /// The slice's outcome, for the engine to add what it knows of itself.
+    pub fn outcome(mut self, window_ns: u64) -> SliceOutcome {
+        self.past.merge(&self.now);
+        let Histograms { latency, latency_less_late, first_byte, late, blocked, unread } = self.past;
         SliceOutcome {
             counts: self.counts,
+            connections: self.connections,
             window_ns,
             window_completed: self.window_completed,
-            latency: self.latency,
-            latency_less_late: self.latency_less_late,
-            late: self.late,
-            blocked: self.blocked,
+            latency,
+            latency_less_late,
+            first_byte,
+            late,
+            blocked,
+            unread,
+            unstamped: self.unstamped,
+            longest_stall_ns: self.longest_stall_ns,
             in_flight_ns: self.in_flight_area_ns,
             latency_sum_ns: self.latency_sum_ns,
-            generator_cpu_ns,
-            generator_wait_ns,
             reconnects: self.reconnects,
             backlog: self.backlog,
             wrong_answers: self.wrong_answers,
+            ..SliceOutcome::default()
         }
+    }
+}
+
+fn difference(
+    now: dyno_model::load::Failures,
+    before: dyno_model::load::Failures,
+) -> dyno_model::load::Failures {
+    dyno_model::load::Failures {
+        timed_out: now.timed_out - before.timed_out,
+        closed: now.closed - before.closed,
+        reset: now.reset - before.reset,
+        truncated: now.truncated - before.truncated,
+        protocol: now.protocol - before.protocol,
+        head_too_large: now.head_too_large - before.head_too_large,
+        excess: now.excess - before.excess,
+        wrong_status: now.wrong_status - before.wrong_status,
+        wrong_body: now.wrong_body - before.wrong_body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dyno_model::load::ExpectStatus;
+    use serde_json::json;
+
+    #[test]
+    fn json_may_have_more_members_and_nothing_else() {
+        let whole = json!({"id": 1, "tags": [{"a": 1, "b": 2}], "name": "x"});
+        assert!(contains(&whole, &json!({"tags": [{"a": 1}]})));
+        assert!(!contains(&whole, &json!({"tags": [{"a": 1}, {}]})), "one element more");
+        assert!(!contains(&whole, &json!({"id": 2})));
+        assert!(!contains(&whole, &json!({"other": null})));
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_status_and_then_body() {
+        let answer = |status| Whole { status, head: b"", body: b"{\"a\":1}", size: 7, keep_alive: true };
+        let expect = |status, body| Expect { status, body };
+        let exactly = ExpectStatus::Exactly(200);
+        assert_eq!(judge(&expect(ExpectStatus::Success, ExpectBody::Any), &answer(302)), Ok(()));
+        assert_eq!(judge(&expect(exactly, ExpectBody::Any), &answer(302)), Err(Failure::WrongStatus));
+        assert_eq!(judge(&expect(exactly, ExpectBody::Size(7)), &answer(200)), Ok(()));
+        assert_eq!(judge(&expect(exactly, ExpectBody::Size(8)), &answer(200)), Err(Failure::WrongBody));
+        assert_eq!(judge(&expect(exactly, ExpectBody::Json(json!({"a": 1}))), &answer(200)), Ok(()));
+        let other = ExpectBody::Equal(b"{}".to_vec());
+        assert_eq!(judge(&expect(exactly, other), &answer(200)), Err(Failure::WrongBody));
+    }
+
+    #[test]
+    fn the_longest_stall_is_time_without_answers_while_some_were_awaited() {
+        let mut recorder = Recorder::default();
+        recorder.begins(100);
+        recorder.begins(110);
+        recorder.ends(150);
+        recorder.ends(400);
+        // Nothing in flight for a long time is no stall.
+        recorder.begins(10_000);
+        recorder.ends(10_010);
+        assert_eq!(recorder.outcome(1).longest_stall_ns, 250);
+    }
+
+    #[test]
+    fn an_interval_has_its_own_counts_and_the_whole_has_all() {
+        let mut recorder = Recorder::default();
+        recorder.counts.sent = 3;
+        recorder.now.latency.record_ns(5_000);
+        let second = Duration::from_secs(1);
+        let first = recorder.roll(Duration::ZERO, second, true);
+        recorder.counts.sent = 5;
+        recorder.now.latency.record_ns(6_000);
+        recorder.now.latency.record_ns(7_000);
+        let next = recorder.roll(second, second, true);
+        assert_eq!((first.counts.sent, next.counts.sent), (3, 2));
+        assert_eq!((first.latency.count(), next.latency.count()), (1, 2));
+        assert_eq!(recorder.outcome(1).latency.count(), 3);
     }
 }

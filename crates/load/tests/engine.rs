@@ -13,7 +13,7 @@ use std::{
 use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule, checks};
 use dyno_model::{
     Rate,
-    load::{Expect, Failures, Request, SliceOutcome, Target},
+    load::{Expect, ExpectBody, ExpectStatus, Failures, Request, SliceOutcome, Target},
 };
 use dyno_testkit::{FakeServer, Reply};
 
@@ -23,7 +23,7 @@ fn get(target: &str) -> Request {
         target: target.to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
-        expect: Expect { status: 200, body: Some(b"yes".to_vec()) },
+        expect: Expect { status: ExpectStatus::Exactly(200), body: ExpectBody::Equal(b"yes".to_vec()) },
     }
 }
 
@@ -35,6 +35,7 @@ fn engine(server: &FakeServer, connections: u32, timeout_ms: u64) -> Engine {
     let options = EngineOptions {
         connect_timeout: Duration::from_millis(300),
         request_timeout: Duration::from_millis(timeout_ms),
+        ..EngineOptions::default()
     };
     Engine::connect(Target::Tcp(server.address()), connections, options).unwrap()
 }
@@ -44,6 +45,8 @@ fn closed(engine: &mut Engine, connections: u32, length_ms: u64) -> SliceOutcome
         connections,
         length: Duration::from_millis(length_ms),
         guard: Duration::from_millis(length_ms / 5),
+        think: Duration::ZERO,
+        requests: None,
         stop: &AtomicBool::new(false),
     };
     engine.closed(&[get("/")], &mut || 0, slice, &mut |_| {}).unwrap()
@@ -114,7 +117,14 @@ fn every_kind_of_wrong_answer_is_counted_as_what_it_is() {
     let mut engine = engine(&server, 1, 150);
     let outcome = open(&mut engine, 1, &uniform(100.0, 100), 100);
     assert_exact(&outcome, &server);
-    let failed = Failures { timed_out: 1, closed: 1, protocol: 1, wrong_status: 1, wrong_body: 1 };
+    let failed = Failures {
+        timed_out: 1,
+        truncated: 1,
+        protocol: 1,
+        wrong_status: 1,
+        wrong_body: 1,
+        ..Failures::default()
+    };
     assert_eq!(outcome.counts.failed, failed);
     assert_eq!(outcome.counts.completed, 5);
     assert_eq!(outcome.reconnects, 4);
@@ -206,6 +216,8 @@ fn marks_come_once_and_in_order() {
         connections: 2,
         length: Duration::from_millis(100),
         guard: Duration::from_millis(20),
+        think: Duration::ZERO,
+        requests: None,
         stop: &AtomicBool::new(false),
     };
     let outcome = engine.closed(&[get("/")], &mut || 0, slice, &mut |mark| marks.push(mark)).unwrap();
