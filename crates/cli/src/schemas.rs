@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use dyno_model::{
-    output::{CheckOutput, ListOutput, RunOutput},
+    output::{CheckOutput, ListOutput, LoadOutput, RunOutput},
     record::{Block, Run},
 };
 use schemars::{Schema, schema_for};
@@ -17,6 +17,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("list", schema_for!(ListOutput)),
         ("check", schema_for!(CheckOutput)),
         ("run", schema_for!(RunOutput)),
+        ("load", schema_for!(LoadOutput)),
         ("record-run", schema_for!(Run)),
         ("record-block", schema_for!(Block)),
         ("plan", schema_for!(dyno_plan::PlanFile)),

@@ -1,6 +1,6 @@
 //! What both load models share: connections, requests in flight, sending, and judging what comes back.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, time::Duration};
 
 use dyno_model::load::{Request, SliceOutcome, Target};
 
@@ -38,11 +38,47 @@ pub struct EngineOptions {
     pub host: Option<String>,
     /// Whether a connection serves more than one request.
     pub keep_alive: bool,
+    /// How requests and answers are written.
+    pub protocol: Protocol,
+    /// HTTP/2: requests in flight on one connection at once.
+    pub streams: u32,
+    /// TLS; `None` for cleartext.
+    pub tls: Option<TlsOptions>,
     /// How to wait and move bytes.
     pub wire: WireKind,
     /// Longest nap between two rounds of a busy closed loop, where the kernel's receive timestamps keep it out
     /// of the latencies. Zero: answers are read as soon as they come.
     pub nap: Duration,
+}
+
+/// How requests and answers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2: agreed by ALPN where there is TLS, else with prior knowledge (h2c).
+    Http2,
+}
+
+/// How to speak TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// Whom the certificate must be for: a DNS name or an IP address.
+    pub server_name: String,
+    /// Whose certificates are believed.
+    pub trust: Trust,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The authorities that this system knows.
+    System,
+    /// The authorities in a PEM file.
+    Authorities(PathBuf),
+    /// Anybody's: for servers with a certificate of their own making.
+    Anybody,
 }
 
 impl Default for EngineOptions {
@@ -52,6 +88,9 @@ impl Default for EngineOptions {
             request_timeout: Duration::from_secs(10),
             host: None,
             keep_alive: true,
+            protocol: Protocol::Http1,
+            streams: 1,
+            tls: None,
             wire: WireKind::Best,
             nap: Duration::from_micros(200),
         }
@@ -375,6 +414,15 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Opens as many connections as the engine was made for, if they are to be kept.
+    ///
+    /// # Errors
+    /// The target takes none within the connect timeout.
+    pub fn open_connections(&mut self) -> Result<(), LoadError> {
+        let count = if self.options.keep_alive { self.connections.len() } else { 0 };
+        self.make_ready(count)
+    }
+
     /// Tells of each interval of the slices that follow.
     pub fn watch(&mut self, every: Duration, watcher: Watcher) {
         self.watch = Some((every, watcher));
@@ -458,7 +506,10 @@ impl Engine {
             && trial.window_end_ns.is_none_or(|end| from_ns < end);
         let length = Duration::from_nanos(now - from_ns);
         watcher(trial.recorder.roll(at, length, measured));
-        trial.interval_ns = (now, now.max(to_ns) + every.as_nanos() as u64);
+        // Borders are fixed, so that the intervals of all threads are the same.
+        let every_ns = every.as_nanos().max(1) as u64;
+        let next = (now.max(to_ns) - trial.begin_ns) / every_ns + 1;
+        trial.interval_ns = (now, trial.begin_ns + next * every_ns);
     }
 
     /// All connections idle and open, those that the server closed meanwhile opened again.

@@ -10,6 +10,7 @@ mod answer;
 pub mod checks;
 mod clock;
 mod closed;
+mod drive;
 mod engine;
 mod open;
 mod recorder;
@@ -18,7 +19,8 @@ mod schedule;
 mod wire;
 
 pub use closed::ClosedSlice;
-pub use engine::{Answer, Engine, EngineOptions, LoadError, Mark, Watcher};
+pub use drive::{Drive, DriveModel, Driven, drive};
+pub use engine::{Answer, Engine, EngineOptions, LoadError, Mark, Protocol, TlsOptions, Trust, Watcher};
 pub use open::OpenSlice;
 pub use recorder::Interval;
 pub use schedule::{Arrivals, Choice, Due, Schedule, Stage};

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use dyno_model::{
     histogram::LatencyHistogram,
-    load::{ConnectionCounts, Counts, Expect, ExpectBody, Request, SliceOutcome, WrongAnswer},
+    load::{
+        ConnectionCounts, Counts, Expect, ExpectBody, MOST_WRONG_ANSWERS, Request, SliceOutcome, WrongAnswer,
+    },
 };
 
 use crate::answer::{Malformed, Whole};
 
-/// Most wrong answers that are kept whole.
-const KEPT_WRONG: usize = 10;
 /// Most characters of a wrong answer's body.
 const KEPT_BODY: usize = 2000;
 /// Most times of sending that are kept for self-check G3.
@@ -127,6 +127,18 @@ pub struct Interval {
     pub measured: bool,
 }
 
+impl Interval {
+    /// Adds what another thread counted in the same interval.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts += other.counts;
+        self.latency.merge(&other.latency);
+        self.late.merge(&other.late);
+        self.in_flight += other.in_flight;
+        self.measured &= other.measured;
+        self.length = self.length.max(other.length);
+    }
+}
+
 /// The counters and histograms of a slice.
 #[derive(Default)]
 pub struct Recorder {
@@ -200,7 +212,7 @@ impl Recorder {
             Failure::WrongStatus => &mut failed.wrong_status,
             Failure::WrongBody => &mut failed.wrong_body,
         } += 1;
-        if self.wrong_answers.len() < KEPT_WRONG {
+        if self.wrong_answers.len() < MOST_WRONG_ANSWERS {
             self.wrong_answers.push(WrongAnswer {
                 request: format!("{} {}", request.method, request.target),
                 kind: failure.words().to_owned(),
@@ -212,7 +224,7 @@ impl Recorder {
 
     /// Keeps why a request wasn't sent, as the first wrong answers are kept.
     pub fn not_sent(&mut self, request: &Request, error: &std::io::Error) {
-        if self.wrong_answers.len() < KEPT_WRONG {
+        if self.wrong_answers.len() < MOST_WRONG_ANSWERS {
             self.wrong_answers.push(WrongAnswer {
                 request: format!("{} {}", request.method, request.target),
                 kind: format!("not sent, no connection: {error}"),

@@ -183,9 +183,9 @@ impl Schedule {
         self.clone().count() as u64
     }
 
-    /// Whether requests come as a Poisson process.
+    /// Whether requests come as a Poisson process. A share of one doesn't: every n-th arrival is more even.
     pub const fn is_poisson(&self) -> bool {
-        matches!(self.source, Source::Law { arrivals: Arrivals::Poisson, .. })
+        self.share.1 == 1 && matches!(self.source, Source::Law { arrivals: Arrivals::Poisson, .. })
     }
 
     /// Requests expected up to `at_ns`. The gaps of a Poisson process whatever its rate are exponential with

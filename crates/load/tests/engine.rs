@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule, checks};
+use dyno_load::{
+    Choice, ClosedSlice, Drive, DriveModel, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule,
+    checks, drive,
+};
 use dyno_model::{
     Rate,
     load::{Expect, ExpectBody, ExpectStatus, Failures, Request, SliceOutcome, Target},
@@ -244,4 +247,55 @@ fn asking_once_gives_the_whole_answer() {
     let answer = engine.ask(&request).unwrap();
     assert_eq!((answer.status, answer.body == body), (201, true));
     assert!(answer.head.contains("Content-Type: text/plain"));
+}
+
+fn drive_of(server: &FakeServer, threads: u32, model: DriveModel) -> Drive {
+    Drive {
+        target: Target::Tcp(server.address()),
+        requests: vec![get("/")],
+        model,
+        connections: 5,
+        threads,
+        options: EngineOptions::default(),
+        guard: Duration::ZERO,
+        every: Duration::from_millis(100),
+    }
+}
+
+#[test]
+fn threads_share_one_schedule_and_their_intervals_are_the_whole() {
+    let server = FakeServer::start(|_| yes());
+    let rate = Rate::new_per_s(2000.0).unwrap();
+    let schedule = Schedule::poisson(rate, Duration::from_secs(1), 1, 7);
+    let planned = schedule.count_rest();
+    for threads in [1, 3] {
+        let before = server.seen();
+        let mut told = 0;
+        let plan = drive_of(&server, threads, DriveModel::Open { schedule: schedule.clone() });
+        let driven =
+            drive(&plan, &AtomicBool::new(false), &mut |interval| told += interval.counts.completed).unwrap();
+        let counts = driven.outcome.counts;
+        assert_eq!((counts.planned, counts.completed), (planned, planned), "{threads} threads");
+        assert_eq!(server.seen() - before, planned);
+        assert_eq!((told, driven.threads.len()), (planned, threads as usize));
+        assert_eq!(driven.outcome.latency.count(), planned);
+        // Intervals of all threads have the same borders: there are ten, and one for the drain.
+        assert!((10..=12).contains(&driven.intervals.len()), "{}", driven.intervals.len());
+        assert!(driven.outcome.pacing.unwrap().gaps == planned - 1);
+    }
+}
+
+#[test]
+fn a_number_of_requests_is_kept_exactly_over_threads() {
+    let server = FakeServer::start(|_| yes());
+    let model = DriveModel::Closed {
+        length: Duration::MAX,
+        think: Duration::ZERO,
+        requests: Some(101),
+        choice: Choice::uniform(1),
+        seed: 1,
+    };
+    let plan = drive_of(&server, 2, model);
+    let driven = drive(&plan, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_eq!((driven.outcome.counts.completed, server.seen()), (101, 101));
 }

@@ -281,6 +281,41 @@ pub struct SliceOutcome {
     pub wrong_answers: Vec<WrongAnswer>,
 }
 
+impl SliceOutcome {
+    /// Adds what another engine saw in the same slice. `pacing` isn't added: it belongs to one schedule.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts += other.counts;
+        self.connections += other.connections;
+        self.window_ns = self.window_ns.max(other.window_ns);
+        self.window_completed += other.window_completed;
+        self.latency.merge(&other.latency);
+        self.latency_less_late.merge(&other.latency_less_late);
+        self.first_byte.merge(&other.first_byte);
+        self.late.merge(&other.late);
+        self.blocked.merge(&other.blocked);
+        self.unread.merge(&other.unread);
+        self.unstamped += other.unstamped;
+        self.longest_stall_ns = self.longest_stall_ns.max(other.longest_stall_ns);
+        self.in_flight_ns += other.in_flight_ns;
+        self.latency_sum_ns += other.latency_sum_ns;
+        self.generator_cpu_ns += other.generator_cpu_ns;
+        self.generator_system_ns += other.generator_system_ns;
+        self.generator_wait_ns += other.generator_wait_ns;
+        self.reconnects += other.reconnects;
+        self.backlog += other.backlog;
+        if self.engine.is_empty() {
+            self.engine.clone_from(&other.engine);
+        } else if !other.engine.is_empty() && !self.engine.contains(&other.engine) {
+            self.engine = format!("{} and {}", self.engine, other.engine);
+        }
+        let room = MOST_WRONG_ANSWERS.saturating_sub(self.wrong_answers.len());
+        self.wrong_answers.extend(other.wrong_answers.iter().take(room).cloned());
+    }
+}
+
+/// How many wrong answers are kept whole.
+pub const MOST_WRONG_ANSWERS: usize = 10;
+
 /// How well the times of sending fit a Poisson process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pacing {

@@ -3,7 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Operation, StackName, check::CheckRow, record::NotRun, warning::Warning};
+use crate::{
+    Operation, StackName,
+    check::CheckRow,
+    load::{ConnectionCounts, Failures, WrongAnswer},
+    record::NotRun,
+    warning::Warning,
+};
 
 /// Version of the machine formats.
 pub const OUTPUT_VERSION: u32 = 1;
@@ -167,4 +173,145 @@ pub struct RunOutput {
     pub not_run: Vec<NotRun>,
     /// What makes numbers less sure.
     pub warnings: Vec<Warning>,
+}
+
+/// The object that `dyno load --format json` prints. `planned = sent + not_sent`; `sent = completed +` all of `failed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadOutput {
+    /// Version of this format.
+    pub version: u32,
+    /// What was loaded: the URL, or the first of a mix.
+    pub url: String,
+    /// How it was loaded, in words: `closed loop, 64 connections`.
+    pub load: String,
+    /// Whether latencies count from when requests were due, or only from when they were sent.
+    pub latency_kind: LatencyKind,
+    /// Requests of the schedule; in a closed loop, requests begun.
+    pub planned: u64,
+    /// Requests whose first byte was handed to the kernel.
+    pub sent: u64,
+    /// Requests of the plan that were never sent: stopped before, or no connection could be opened for them.
+    pub not_sent: u64,
+    /// Right answers.
+    pub completed: u64,
+    /// Everything else that was sent, by kind.
+    pub failed: Failures,
+    /// What happened to connections.
+    pub connections: ConnectionCounts,
+    /// Length of the measured window.
+    pub seconds: f64,
+    /// Right answers per second in the measured window.
+    pub rate_per_s: f64,
+    /// Latency, in microseconds: open loop from due to done, closed loop from sent to done (service time).
+    /// Failures are in it as the timeout or longer.
+    pub latency_us: Percentiles,
+    /// The same from sent to the first bytes of the answer.
+    pub first_byte_us: Percentiles,
+    /// How late the generator itself was, in microseconds.
+    pub late_us: Percentiles,
+    /// How long requests waited for a free connection, in microseconds; part of the latency.
+    pub blocked_us: Percentiles,
+    /// The latency's percentiles with 95 % intervals over equal parts of this load. They say nothing of how another
+    /// start of the server would differ.
+    pub curve: Vec<CurvePoint>,
+    /// Longest time without any answer while requests were in flight, in microseconds.
+    pub longest_stall_us: f64,
+    /// CPU time of the load engine's threads.
+    pub cpu_seconds: CpuSeconds,
+    /// How it waited, sent and received.
+    pub engine: String,
+    /// The engine's checks of itself.
+    pub checks: Vec<SelfCheck>,
+    /// The goals that were set, and whether they were met.
+    pub slo: Vec<SloResult>,
+    /// The first ten wrong answers.
+    pub wrong_answers: Vec<WrongAnswer>,
+}
+
+/// From when latencies count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyKind {
+    /// From when each request was due by its schedule.
+    FromDue,
+    /// From when each request was sent, in a closed loop: waiting isn't in it.
+    ServiceTime,
+}
+
+/// Percentiles of a histogram; all 0 when it is empty, which `count` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// Number of values.
+    pub count: u64,
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// 99.9th percentile.
+    #[serde(rename = "p99.9")]
+    pub p99_9: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Arithmetic mean.
+    pub mean: f64,
+}
+
+/// A point of a percentile curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CurvePoint {
+    /// Percentile, 0 to 100.
+    pub percentile: f64,
+    /// Latency in microseconds.
+    pub us: f64,
+    /// Lower end of the 95 % interval; `null` where there are too few parts or requests for one.
+    pub low_us: Option<f64>,
+    /// Upper end of the 95 % interval; `null` where there are too few parts or requests for one.
+    pub high_us: Option<f64>,
+}
+
+/// CPU time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CpuSeconds {
+    /// In the program itself.
+    pub user: f64,
+    /// In the kernel, on its behalf.
+    pub system: f64,
+}
+
+/// What a check of the engine by itself found (METHOD, section 2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SelfCheck {
+    /// `G1` to `G8`.
+    pub id: String,
+    /// What it found.
+    pub outcome: SelfCheckOutcome,
+    /// The same in words, with figures.
+    pub words: String,
+}
+
+/// The outcome of a self-check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SelfCheckOutcome {
+    /// Nothing speaks against the numbers.
+    Pass,
+    /// The numbers may be used with care; `words` say what to doubt.
+    Flag,
+    /// The numbers must not be trusted.
+    Fail,
+    /// The check can't be made of this load; `words` say why.
+    NotMade,
+}
+
+/// A goal, and whether it was met.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SloResult {
+    /// As it was asked for, for instance `p99=50ms`.
+    pub slo: String,
+    /// Whether it was met.
+    pub met: bool,
+    /// What was measured, in words.
+    pub measured: String,
 }
