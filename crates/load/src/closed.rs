@@ -12,7 +12,9 @@ use dyno_model::load::{Request, SliceOutcome};
 
 use crate::{
     clock::now_ns,
-    engine::{Engine, Freed, LoadError, Mark, Model},
+    engine::Engine,
+    options::LoadError,
+    trial::{Freed, Mark, Model},
 };
 
 /// A closed-loop slice.

@@ -13,8 +13,10 @@ use dyno_model::load::{Request, SliceOutcome};
 use crate::{
     checks,
     clock::now_ns,
-    engine::{Engine, LoadError, Mark, Model, Trial},
+    engine::Engine,
+    options::LoadError,
     schedule::{Due, Schedule},
+    trial::{Mark, Model, Trial},
     wire::Patience,
 };
 

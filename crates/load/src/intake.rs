@@ -1,0 +1,194 @@
+//! Judges what comes back while a slice runs. Sends nothing: what must be sent is noted.
+
+use std::io;
+
+use crate::{
+    answer::{AnswerReader, Progress, Template, Whole},
+    engine::Answer,
+    recorder::{Failure, judge},
+    trial::{Connection, Flight, Freed, State, Trial, failed, not_opened},
+    wire::{Incoming, Next},
+};
+
+/// Bodies from here on that nobody checks are worth dropping in the kernel.
+const LARGE_BODY: u64 = 32 * 1024;
+/// A reader that has grown beyond this is not kept for the next answer.
+const LARGE_READER: usize = 256 * 1024;
+
+/// What a round of news is told to.
+pub struct Intake<'e, 't, 'a> {
+    pub connections: &'e mut [Connection],
+    pub templates: &'e mut [Template],
+    #[allow(clippy::vec_box, reason = "they move between here and connections without a copy")]
+    pub readers: &'e mut Vec<Box<AnswerReader>>,
+    pub resume: &'e mut Vec<u32>,
+    pub trial: &'t mut Trial<'a>,
+    pub seen_ns: u64,
+    pub answers: u32,
+    pub unstamped: u32,
+    pub large_bodies: bool,
+}
+
+impl Intake<'_, '_, '_> {
+    pub fn take(&mut self, index: usize, incoming: Incoming<'_>) -> Next {
+        let number = index as u32;
+        let connection = &mut self.connections[index];
+        match incoming {
+            Incoming::Bytes(bytes, at_ns) => return self.bytes(number, bytes, at_ns),
+            Incoming::Skipped(bytes, at_ns) => {
+                let Some(reader) = &mut connection.reader else { return Next::Close };
+                let progress = reader.skipped(bytes);
+                return self.progress(number, progress, at_ns);
+            }
+            Incoming::Connected => {
+                connection.state = State::Open;
+                self.trial.recorder.connections.opened += 1;
+                self.trial.recorder.reconnects += 1;
+                self.resume.push(number);
+            }
+            Incoming::NotConnected(error) => {
+                not_opened(connection, number, &error, self.seen_ns, self.trial);
+                return Next::Close;
+            }
+            Incoming::Writable => self.resume.push(number),
+            Incoming::Ended | Incoming::Broken => {
+                connection.state = State::Closed;
+                let Some(flight) = connection.flight else {
+                    self.trial.recorder.connections.closed_idle += 1;
+                    return Next::Close;
+                };
+                if flight.sent_ns == 0 {
+                    not_opened(
+                        connection,
+                        number,
+                        &io::ErrorKind::ConnectionReset.into(),
+                        self.seen_ns,
+                        self.trial,
+                    );
+                    return Next::Close;
+                }
+                let reader = connection.reader.as_ref();
+                if matches!(incoming, Incoming::Ended) && reader.is_some_and(|reader| reader.end()) {
+                    self.whole(number, None);
+                    return Next::Close;
+                }
+                let failure = match incoming {
+                    Incoming::Broken => Failure::Reset,
+                    _ if reader.is_some_and(|reader| reader.began()) => Failure::Truncated,
+                    _ => Failure::Closed,
+                };
+                failed(connection, number, failure, self.seen_ns, self.trial);
+                return Next::Close;
+            }
+        }
+        Next::More
+    }
+
+    fn bytes(&mut self, number: u32, bytes: &[u8], at_ns: Option<u64>) -> Next {
+        let connection = &mut self.connections[number as usize];
+        let Some(flight) = &mut connection.flight else {
+            connection.state = State::Closed;
+            self.trial.recorder.connections.unasked += 1;
+            return Next::Close;
+        };
+        if flight.sent_ns == 0 {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it answers before it is asked");
+            not_opened(connection, number, &error, self.seen_ns, self.trial);
+            return Next::Close;
+        }
+        if flight.first_ns == 0 {
+            flight.first_ns = at_ns.unwrap_or(self.seen_ns);
+        }
+        let request = flight.request as usize;
+        let asked = self.trial.prepared.asked[request];
+        let template = &mut self.templates[request];
+        if connection.reader.is_none() {
+            if let Some(whole) = template.whole(bytes, asked) {
+                let flight = *flight;
+                return self.judge(number, flight, &whole, at_ns);
+            }
+            connection.reader = Some(self.readers.pop().unwrap_or_default());
+        }
+        let Some(reader) = &mut connection.reader else { return Next::Close };
+        match reader.push(bytes, asked, template) {
+            Ok(progress) => self.progress(number, progress, at_ns),
+            Err(malformed) => {
+                connection.state = State::Closed;
+                failed(connection, number, malformed.into(), self.seen_ns, self.trial);
+                Next::Close
+            }
+        }
+    }
+
+    fn progress(&mut self, number: u32, progress: Progress, at_ns: Option<u64>) -> Next {
+        match progress {
+            Progress::Whole => self.whole(number, at_ns),
+            Progress::More { skip } => {
+                self.large_bodies |= skip >= LARGE_BODY;
+                Next::Skip(skip)
+            }
+            Progress::Continue => {
+                if let Some(flight) = &mut self.connections[number as usize].flight
+                    && std::mem::take(&mut flight.waits)
+                {
+                    self.resume.push(number);
+                }
+                Next::More
+            }
+        }
+    }
+
+    /// An answer that came in pieces is whole.
+    fn whole(&mut self, number: u32, at_ns: Option<u64>) -> Next {
+        let connection = &mut self.connections[number as usize];
+        let (Some(mut reader), Some(flight)) = (connection.reader.take(), connection.flight) else {
+            return Next::Close;
+        };
+        let next = match reader.whole() {
+            Some(whole) => self.judge(number, flight, &whole, at_ns),
+            None => Next::Close,
+        };
+        if reader.capacity() <= LARGE_READER {
+            reader.clear();
+            self.readers.push(reader);
+        }
+        next
+    }
+
+    fn judge(&mut self, number: u32, flight: Flight, whole: &Whole<'_>, at_ns: Option<u64>) -> Next {
+        let request = &self.trial.prepared.requests[flight.request as usize];
+        let judged = judge(&request.expect, whole);
+        let recorder = &mut self.trial.recorder;
+        match (&mut self.trial.capture, judged) {
+            (Some(capture), _) => {
+                *capture = Some(Answer {
+                    status: whole.status,
+                    head: String::from_utf8_lossy(whole.head).into_owned(),
+                    body: whole.body.to_vec(),
+                });
+            }
+            (None, Ok(())) => recorder.counts.completed += 1,
+            (None, Err(failure)) => recorder.failed(failure, request, Some(whole.status), whole.body),
+        }
+        self.answers += 1;
+        if at_ns.is_none() {
+            self.unstamped += 1;
+            recorder.unstamped += 1;
+        }
+        // A stamp is read from another clock: never before the request went out.
+        let done_ns = at_ns.unwrap_or(self.seen_ns).max(flight.sent_ns);
+        let seen_ns = self.seen_ns.max(done_ns);
+        self.trial.settle(flight, done_ns, seen_ns, judged.is_ok());
+        let unsent = (flight.written as usize) < self.trial.prepared.bytes[flight.request as usize].len();
+        let connection = &mut self.connections[number as usize];
+        connection.flight = None;
+        connection.free_ns = done_ns;
+        self.trial.freed.push((number, Freed::Done));
+        // An answer to half a request leaves the other half in the way of the next.
+        if !whole.keep_alive || unsent || !self.trial.prepared.keep_alive {
+            connection.state = State::Closed;
+            return Next::Close;
+        }
+        Next::More
+    }
+}

@@ -1,0 +1,262 @@
+//! A slice that runs: what is in flight, what is counted, and until when.
+
+use std::{io, sync::Arc, time::Duration};
+
+use crate::{
+    answer::AnswerReader,
+    clock::{now_ns, thread_cpu_ns, thread_user_system_ns, thread_wait_ns},
+    engine::Answer,
+    options::EngineOptions,
+    recorder::{Failure, KEPT_SENDS, Recorder},
+    request::Prepared,
+};
+
+/// How often time-outs are looked for.
+pub const EXPIRY_PAUSE_NS: u64 = 50_000_000;
+
+/// A moment of a slice that the caller may want to read counters at. Told in the engine's own thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The guard is over: the measured window begins.
+    WindowBegin,
+    /// The measured window ends.
+    WindowEnd,
+}
+
+/// A request on a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Flight {
+    pub request: u32,
+    pub written: u32,
+    /// When it was due, by the schedule; in a closed loop when it was begun.
+    pub due_ns: u64,
+    /// When the engine took it up: it then opens a connection or sends at once.
+    pub begun_ns: u64,
+    /// When its first byte was handed to the kernel; 0 while its connection opens.
+    pub sent_ns: u64,
+    /// When the first bytes of its answer came; 0 before.
+    pub first_ns: u64,
+    /// What the generator was late with.
+    pub late_ns: u64,
+    /// The body waits for the server's consent.
+    pub waits: bool,
+    /// The connection was opened for this request, which waited for it.
+    pub opened: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    #[default]
+    Closed,
+    Opening,
+    Open,
+}
+
+/// A connection: at most one request in flight.
+#[derive(Default)]
+pub struct Connection {
+    pub state: State,
+    pub flight: Option<Flight>,
+    /// When it got free for a request.
+    pub free_ns: u64,
+    /// An answer that came in pieces.
+    pub reader: Option<Box<AnswerReader>>,
+}
+
+/// How latencies count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    Closed,
+    Open,
+}
+
+/// A slice that runs: what is counted, and until when.
+pub struct Trial<'a> {
+    pub prepared: Arc<Prepared>,
+    pub recorder: Recorder,
+    pub begin_ns: u64,
+    pub guard_ns: u64,
+    pub end_ns: u64,
+    pub window_begin_ns: Option<u64>,
+    pub window_end_ns: Option<u64>,
+    pub model: Model,
+    pub timeout_ns: u64,
+    pub expiry_ns: u64,
+    pub interval_ns: (u64, u64),
+    pub at: &'a mut dyn FnMut(Mark),
+    /// Connections that became free, and when each may be used again.
+    pub freed: Vec<(u32, Freed)>,
+    pub cpu_ns: u64,
+    pub user_system_ns: (u64, u64),
+    pub wait_ns: u64,
+    /// A single question: its answer is kept and not judged.
+    pub capture: Option<Option<Answer>>,
+}
+
+/// Why a connection became free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freed {
+    /// Its request is done or failed.
+    Done,
+    /// It couldn't be opened.
+    NotOpened,
+}
+
+impl<'a> Trial<'a> {
+    pub fn new(
+        prepared: Arc<Prepared>,
+        model: Model,
+        options: &EngineOptions,
+        times: (Duration, Duration),
+        at: &'a mut dyn FnMut(Mark),
+    ) -> Self {
+        let (guard, length) = times;
+        let begin_ns = now_ns();
+        Self {
+            prepared,
+            recorder: Recorder::default(),
+            begin_ns,
+            guard_ns: begin_ns + guard.as_nanos() as u64,
+            end_ns: begin_ns.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
+            window_begin_ns: None,
+            window_end_ns: None,
+            model,
+            timeout_ns: options.request_timeout.as_nanos() as u64,
+            expiry_ns: begin_ns + EXPIRY_PAUSE_NS,
+            interval_ns: (begin_ns, u64::MAX),
+            at,
+            freed: Vec::new(),
+            cpu_ns: thread_cpu_ns(),
+            user_system_ns: thread_user_system_ns(),
+            wait_ns: thread_wait_ns(),
+            capture: None,
+        }
+    }
+
+    /// Begins and ends the window. Returns whether requests are still begun.
+    pub fn marks(&mut self, now: u64, stopped: bool) -> bool {
+        if self.window_begin_ns.is_none() && now >= self.guard_ns {
+            (self.at)(Mark::WindowBegin);
+            self.window_begin_ns = Some(now_ns());
+        }
+        if self.window_end_ns.is_none() && (now >= self.end_ns || stopped) {
+            self.window_end_ns = Some(now_ns());
+            if self.window_begin_ns.is_some() {
+                (self.at)(Mark::WindowEnd);
+            }
+            if self.model == Model::Open {
+                self.recorder.backlog = self.recorder.in_flight();
+            }
+        }
+        self.window_end_ns.is_none()
+    }
+
+    /// When the loop must look at the clock again, whatever happens.
+    pub fn milestone_ns(&self) -> u64 {
+        let mark_ns = match (self.window_begin_ns, self.window_end_ns) {
+            (None, _) => self.guard_ns,
+            (Some(_), None) => self.end_ns,
+            (Some(_), Some(_)) => u64::MAX,
+        };
+        mark_ns.min(self.expiry_ns).min(self.interval_ns.1)
+    }
+
+    /// A request is done: right, or failed as is counted already.
+    pub fn settle(&mut self, flight: Flight, done_ns: u64, seen_ns: u64, right: bool) {
+        let recorder = &mut self.recorder;
+        recorder.ends(seen_ns);
+        let latency_ns = done_ns.saturating_sub(flight.due_ns);
+        recorder.latency_sum_ns += seen_ns.saturating_sub(flight.due_ns);
+        let in_window =
+            self.window_begin_ns.is_some() && self.window_end_ns.is_none() && seen_ns < self.end_ns;
+        // A failure was never answered: its latency is at least the timeout.
+        let recorded_ns = if right { latency_ns } else { latency_ns.max(self.timeout_ns) };
+        match self.model {
+            Model::Closed if in_window => {
+                recorder.now.latency.record_ns(recorded_ns);
+                // A closed loop has no schedule to be late for.
+                recorder.now.latency_less_late.record_ns(recorded_ns);
+            }
+            Model::Open if flight.due_ns >= self.guard_ns => {
+                recorder.now.latency.record_ns(recorded_ns);
+                recorder.now.latency_less_late.record_ns(recorded_ns.saturating_sub(flight.late_ns));
+            }
+            Model::Closed | Model::Open => return,
+        }
+        if right {
+            recorder.now.first_byte.record_ns(flight.first_ns.saturating_sub(flight.sent_ns));
+            recorder.now.unread.record_ns(seen_ns.saturating_sub(done_ns));
+        }
+        recorder.window_completed += u64::from(right && in_window);
+    }
+}
+
+impl Trial<'_> {
+    /// A request went out.
+    pub fn sent(&mut self, flight: &mut Flight, free_ns: u64) {
+        match self.model {
+            Model::Closed if flight.opened => {}
+            Model::Closed => {
+                flight.due_ns = flight.sent_ns;
+                self.recorder.begins(flight.sent_ns);
+            }
+            Model::Open => {
+                let ready_ns = flight.due_ns.max(free_ns);
+                // A connection that is opened for the request is the server's part.
+                let taken_up_ns = if flight.opened { flight.begun_ns } else { flight.sent_ns };
+                flight.late_ns = taken_up_ns.saturating_sub(ready_ns);
+                if flight.due_ns >= self.guard_ns {
+                    self.recorder.now.late.record_ns(flight.late_ns);
+                    self.recorder.now.blocked.record_ns(ready_ns - flight.due_ns);
+                    if self.recorder.sends.len() < KEPT_SENDS {
+                        self.recorder.sends.push(flight.due_ns + flight.late_ns - self.begin_ns);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A request that was sent got no answer.
+pub fn failed(
+    connection: &mut Connection,
+    index: u32,
+    failure: Failure,
+    seen_ns: u64,
+    trial: &mut Trial<'_>,
+) {
+    let Some(flight) = connection.flight.take() else { return };
+    let request = &trial.prepared.requests[flight.request as usize];
+    let reader = connection.reader.take();
+    let (status, body) =
+        reader.as_ref().map_or((None, &b""[..]), |reader| (reader.status(), reader.received()));
+    trial.recorder.failed(failure, request, status, body);
+    trial.settle(flight, seen_ns, seen_ns, false);
+    connection.free_ns = seen_ns;
+    trial.freed.push((index, Freed::Done));
+}
+
+/// A request wasn't sent, for its connection couldn't be opened.
+pub fn not_opened(
+    connection: &mut Connection,
+    index: u32,
+    error: &io::Error,
+    seen_ns: u64,
+    trial: &mut Trial<'_>,
+) {
+    connection.state = State::Closed;
+    let counts = &mut trial.recorder.connections;
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => counts.refused += 1,
+        io::ErrorKind::TimedOut => counts.timed_out += 1,
+        io::ErrorKind::InvalidData => counts.unasked += 1,
+        _ => counts.failed += 1,
+    }
+    let Some(flight) = connection.flight.take() else { return };
+    trial.recorder.counts.not_sent += 1;
+    let request = &trial.prepared.requests[flight.request as usize];
+    trial.recorder.not_sent(request, error);
+    trial.settle(flight, seen_ns, seen_ns, false);
+    connection.free_ns = seen_ns;
+    trial.freed.push((index, Freed::NotOpened));
+}
