@@ -141,6 +141,8 @@ enum Stage {
     },
     Trailers,
     UntilClose,
+    /// Something else says where it ends: HTTP/2's frames.
+    Framed,
     Done,
 }
 
@@ -173,7 +175,7 @@ impl AnswerReader {
 
     /// Whether any byte of the answer has come.
     pub fn began(&self) -> bool {
-        self.interim > 0 || !self.head_bytes.is_empty()
+        self.interim > 0 || self.head.is_some() || !self.head_bytes.is_empty()
     }
 
     /// Takes more bytes. `Progress::Whole` when the answer is whole and nothing follows it.
@@ -205,6 +207,18 @@ impl AnswerReader {
                 _ => Ok(Progress::More { skip: 0 }),
             };
         }
+    }
+
+    /// Begins an answer whose head something else has parsed; `head_bytes` is for showing it.
+    pub fn begin_framed(&mut self, status: u16, head_bytes: &[u8]) {
+        self.head_bytes.extend_from_slice(head_bytes);
+        self.head = Some(Head { status, body: BodyLength::UntilClose, keep_alive: true });
+        self.stage = Stage::Framed;
+    }
+
+    /// Takes a part of the body of such an answer.
+    pub fn push_framed(&mut self, bytes: &[u8], asked: Asked) {
+        self.take_body(bytes, u64::MAX, asked);
     }
 
     /// So many bytes of the body were thrown away by the kernel.
@@ -288,7 +302,7 @@ impl AnswerReader {
     fn read_body<'a>(&mut self, mut bytes: &'a [u8], asked: Asked) -> Result<&'a [u8], Malformed> {
         while !bytes.is_empty() {
             match self.stage {
-                Stage::Head | Stage::Done => break,
+                Stage::Head | Stage::Framed | Stage::Done => break,
                 Stage::UntilClose => bytes = self.take_body(bytes, u64::MAX, asked).0,
                 Stage::Sized { left } => {
                     let (rest, left) = self.take_body(bytes, left, asked);

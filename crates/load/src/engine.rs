@@ -12,7 +12,7 @@ use crate::{
     recorder::{Failure, Interval},
     request::Prepared,
     trial::{Connection, EXPIRY_PAUSE_NS, Flight, Mark, Model, State, Trial, failed, not_opened},
-    wire::{ClockOffset, Incoming, Patience, Wire},
+    wire::{ClockOffset, Incoming, Link, Patience},
 };
 
 /// How long a request with `Expect: 100-continue` waits for the server's consent (RFC 9110, 10.1.1).
@@ -39,7 +39,7 @@ pub struct Engine {
     pub(crate) options: EngineOptions,
     pub(crate) target: Target,
     pub(crate) host: String,
-    pub(crate) wire: Wire,
+    pub(crate) link: Link,
     pub(crate) connections: Vec<Connection>,
     /// Connections that wait for a request, the longest idle first: load is spread over all of them, as
     /// over the workers behind them.
@@ -90,12 +90,13 @@ impl Engine {
             Target::Tcp(address) => address.to_string(),
             Target::Unix(_) => "localhost".to_owned(),
         });
-        let wire = Wire::new(options.wire, connections as usize)?;
+        let link = Link::new(&options, connections as usize)?;
+        let lanes = connections as usize * options.lanes();
         let mut engine = Self {
             options,
             target,
             host,
-            wire,
+            link,
             connections: Vec::new(),
             idle: VecDeque::new(),
             templates: Vec::new(),
@@ -110,7 +111,7 @@ impl Engine {
             watch: None,
             sends: Vec::new(),
         };
-        engine.connections.resize_with(connections as usize, Connection::default);
+        engine.connections.resize_with(lanes, Connection::default);
         Ok(engine)
     }
 
@@ -129,8 +130,8 @@ impl Engine {
     }
 
     /// Which engine this is, in words.
-    pub fn words(&self) -> &'static str {
-        self.wire.words()
+    pub fn words(&self) -> String {
+        self.link.words()
     }
 
     fn prepare(&mut self, requests: &[Request]) -> Result<Arc<Prepared>, LoadError> {
@@ -140,7 +141,7 @@ impl Engine {
         let prepared = match self.prepared.iter().find(|prepared| prepared.requests == requests) {
             Some(prepared) => Arc::clone(prepared),
             None => {
-                let prepared = Arc::new(Prepared::new(requests, &self.host, self.options.keep_alive));
+                let prepared = Arc::new(Prepared::new(requests, &self.host, &self.options)?);
                 self.prepared.push(Arc::clone(&prepared));
                 prepared
             }
@@ -160,14 +161,15 @@ impl Engine {
         at: &'a mut dyn FnMut(Mark),
     ) -> Result<Trial<'a>, LoadError> {
         let prepared = self.prepare(requests)?;
+        let lanes = connections as usize * self.options.lanes();
         if self.options.keep_alive {
-            self.make_ready(connections as usize)?;
+            self.make_ready(lanes)?;
         } else {
             self.make_ready(0)?;
-            if self.connections.len() < connections as usize {
-                self.connections.resize_with(connections as usize, Connection::default);
+            if self.connections.len() < lanes {
+                self.connections.resize_with(lanes, Connection::default);
             }
-            self.idle.extend(0..connections);
+            self.idle.extend(0..u32::try_from(lanes).unwrap_or(u32::MAX));
         }
         let mut trial = Trial::new(prepared, model, &self.options, times, at);
         if let Some((every, _)) = &self.watch {
@@ -191,7 +193,7 @@ impl Engine {
         let share = system_ns as f64 / (user_ns + system_ns).max(1) as f64;
         outcome.generator_system_ns = (cpu_ns as f64 * share) as u64;
         outcome.generator_wait_ns = thread_wait_ns() - trial.wait_ns;
-        outcome.engine = self.words().to_owned();
+        outcome.engine = self.words();
         outcome
     }
 
@@ -234,7 +236,7 @@ impl Engine {
         if trial.model == Model::Closed {
             trial.recorder.begins(begun_ns);
         }
-        match self.wire.open(index as usize, &self.target) {
+        match self.link.open(index as usize, &self.target) {
             Ok(()) => self.connections[index as usize].state = State::Opening,
             Err(error) => {
                 not_opened(&mut self.connections[index as usize], index, &error, begun_ns, trial);
@@ -247,10 +249,26 @@ impl Engine {
         let connection = &mut self.connections[index as usize];
         let Some(flight) = &mut connection.flight else { return };
         let request = flight.request as usize;
-        let bytes = &trial.prepared.bytes[request][..trial.prepared.first[request]];
+        let prepared = &trial.prepared;
+        let bytes = &prepared.bytes[request][..prepared.first[request]];
+        let now = now_ns();
+        let sent = match prepared.framed.get(request) {
+            Some((head, body)) => match self.link.ask(index as usize, head, body) {
+                Ok(true) => Ok(bytes.len()),
+                Ok(false) => {
+                    if trial.model == Model::Closed && !std::mem::replace(&mut flight.opened, true) {
+                        trial.recorder.begins(flight.begun_ns);
+                    }
+                    flight.opened = true;
+                    connection.state = State::Opening;
+                    return;
+                }
+                Err(error) => Err(error),
+            },
+            None => self.link.send(index as usize, bytes),
+        };
         trial.recorder.counts.sent += 1;
-        flight.sent_ns = now_ns();
-        let sent = self.wire.send(index as usize, bytes);
+        flight.sent_ns = now;
         flight.written = sent.as_ref().map_or(0, |&written| u32::try_from(written).unwrap_or(u32::MAX));
         self.round.push(index);
         if sent.is_err() {
@@ -264,9 +282,9 @@ impl Engine {
         if self.round.is_empty() {
             return Ok(());
         }
-        let gathers = self.wire.gathers();
+        let gathers = self.link.gathers();
         let from_ns = now_ns();
-        self.wire.flush()?;
+        self.link.flush()?;
         let length_ns = if gathers { now_ns() - from_ns } else { 0 };
         let count = self.round.len() as u64;
         for (number, &index) in self.round.iter().enumerate() {
@@ -279,7 +297,7 @@ impl Engine {
         }
         self.round.clear();
         for index in std::mem::take(&mut self.broken) {
-            self.wire.close(index as usize);
+            self.link.close(index as usize);
             let connection = &mut self.connections[index as usize];
             connection.state = State::Closed;
             failed(connection, index, Failure::Reset, now_ns(), trial);
@@ -292,9 +310,9 @@ impl Engine {
         self.flush(trial)?;
         // Unstamped answers are done when they are read: then every nap would be counted as theirs.
         let nap_ns = if self.stamped { patience.nap_ns } else { 0 };
-        self.wire.wait(Patience { nap_ns, ..patience })?;
+        self.link.wait(Patience { nap_ns, ..patience })?;
         self.take(trial, false)?;
-        if self.large_bodies && trial.model == Model::Closed && !self.skips {
+        if self.large_bodies && trial.model == Model::Closed && !self.skips && self.link.may_skip() {
             self.skips = true;
             let small =
                 |prepared: &Arc<Prepared>| prepared.bytes.iter().all(|one| one.len() <= SMALL_REQUEST);
@@ -313,16 +331,20 @@ impl Engine {
                 continue;
             }
             let rest = &trial.prepared.bytes[flight.request as usize][flight.written as usize..];
-            match self.wire.send(index as usize, rest) {
+            match self.link.send(index as usize, rest) {
                 Ok(written) => flight.written += u32::try_from(written).unwrap_or(u32::MAX),
                 Err(_) => {
-                    self.wire.close(index as usize);
+                    self.link.close(index as usize);
                     connection.state = State::Closed;
                     failed(connection, index, Failure::Reset, now_ns(), trial);
                 }
             }
         }
-        self.wire.flush()?;
+        if self.round.is_empty() {
+            self.link.flush()?;
+        } else {
+            self.flush(trial)?;
+        }
         let now = now_ns();
         if now >= trial.expiry_ns {
             trial.expiry_ns = now + EXPIRY_PAUSE_NS;
@@ -348,9 +370,9 @@ impl Engine {
         };
         let mut sink = |index: usize, incoming: Incoming<'_>| intake.take(index, incoming);
         if skip {
-            self.wire.prefer_skipping(offset, &mut sink)?;
+            self.link.prefer_skipping(offset, &mut sink)?;
         } else {
-            self.wire.take(offset, &mut sink)?;
+            self.link.take(offset, &mut sink)?;
         }
         if intake.answers > 0 {
             self.stamped = intake.unstamped == 0;
@@ -368,12 +390,12 @@ impl Engine {
             let number = index as u32;
             if flight.sent_ns == 0 {
                 if now >= flight.begun_ns + connect_ns {
-                    self.wire.close(index);
+                    self.link.close(index);
                     let error = io::Error::from(io::ErrorKind::TimedOut);
                     not_opened(connection, number, &error, now, trial);
                 }
             } else if now >= flight.sent_ns + request_ns {
-                self.wire.close(index);
+                self.link.close(index);
                 connection.state = State::Closed;
                 failed(connection, number, Failure::TimedOut, now, trial);
             } else if flight.waits && now >= flight.sent_ns + LONGEST_CONSENT_NS {
@@ -402,7 +424,7 @@ impl Engine {
         let mut at = |_| {};
         let times = (Duration::ZERO, Duration::MAX);
         self.make_ready(1)?;
-        let prepared = Arc::new(Prepared::new(&[asked], &self.host, self.options.keep_alive));
+        let prepared = Arc::new(Prepared::new(&[asked], &self.host, &self.options)?);
         self.prepared.push(Arc::clone(&prepared));
         self.templates.clear();
         self.templates.push(Template::default());

@@ -46,6 +46,22 @@ impl Intake<'_, '_, '_> {
                 self.trial.recorder.reconnects += 1;
                 self.resume.push(number);
             }
+            Incoming::Joined => {
+                connection.state = State::Open;
+                self.resume.push(number);
+            }
+            Incoming::Left => connection.state = State::Closed,
+            Incoming::Malformed => {
+                connection.state = State::Closed;
+                failed(connection, number, Failure::Protocol, self.seen_ns, self.trial);
+            }
+            Incoming::Head(head, at_ns) => self.head(number, head, at_ns),
+            Incoming::Body(bytes) => {
+                if let (Some(flight), Some(reader)) = (&connection.flight, &mut connection.reader) {
+                    reader.push_framed(bytes, self.trial.prepared.asked[flight.request as usize]);
+                }
+            }
+            Incoming::Whole(at_ns) => return self.whole(number, at_ns),
             Incoming::NotConnected(error) => {
                 not_opened(connection, number, &error, self.seen_ns, self.trial);
                 return Next::Close;
@@ -82,6 +98,18 @@ impl Intake<'_, '_, '_> {
             }
         }
         Next::More
+    }
+
+    /// The head of an answer by HTTP/2.
+    fn head(&mut self, number: u32, head: &http::response::Parts, at_ns: Option<u64>) {
+        let connection = &mut self.connections[number as usize];
+        let Some(flight) = &mut connection.flight else { return };
+        flight.first_ns = at_ns.unwrap_or(self.seen_ns);
+        // Only a single question shows its head.
+        let shown = if self.trial.capture.is_some() { head_text(head) } else { String::new() };
+        let mut reader = self.readers.pop().unwrap_or_default();
+        reader.begin_framed(head.status.as_u16(), shown.as_bytes());
+        connection.reader = Some(reader);
     }
 
     fn bytes(&mut self, number: u32, bytes: &[u8], at_ns: Option<u64>) -> Next {
@@ -191,4 +219,13 @@ impl Intake<'_, '_, '_> {
         }
         Next::More
     }
+}
+
+/// A head by HTTP/2 as HTTP/1.1 would write it, for people.
+fn head_text(head: &http::response::Parts) -> String {
+    let mut text = format!("HTTP/2 {}\r\n", head.status);
+    for (name, value) in &head.headers {
+        text += &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()));
+    }
+    text
 }

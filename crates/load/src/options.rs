@@ -30,6 +30,16 @@ pub struct EngineOptions {
     pub nap: Duration,
 }
 
+impl EngineOptions {
+    /// Requests that one connection carries at once.
+    pub const fn lanes(&self) -> usize {
+        match self.protocol {
+            Protocol::Http2 if self.streams > 1 => self.streams as usize,
+            _ => 1,
+        }
+    }
+}
+
 /// How requests and answers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -87,7 +97,7 @@ pub enum LoadError {
         /// What the system says.
         source: io::Error,
     },
-    /// The kernel refuses epoll, a timer, or a ring that was asked for.
+    /// The kernel refuses epoll, a timer, or a ring that was asked for; or TLS can't be set up.
     #[error("the load engine can't wait: {0}")]
     Kernel(#[from] io::Error),
     /// A single question got no answer.
@@ -100,6 +110,16 @@ pub enum LoadError {
         /// Path and query.
         path: String,
         /// What happened.
+        what: String,
+    },
+    /// A request that the protocol can't carry.
+    #[error("{method} {path} can't be sent: {what}")]
+    Request {
+        /// Method.
+        method: String,
+        /// Path and query.
+        path: String,
+        /// What is wrong.
         what: String,
     },
     /// A slice without requests.

@@ -25,7 +25,7 @@ impl Engine {
         for (index, connection) in self.connections.iter_mut().enumerate() {
             if connection.flight.take().is_some() {
                 connection.state = State::Closed;
-                self.wire.close(index);
+                self.link.close(index);
             }
             connection.free_ns = 0;
         }
@@ -42,8 +42,11 @@ impl Engine {
                 break;
             }
             let now = now_ns();
-            if now >= until_ns {
-                let open = count - opening - closed;
+            let open = count - opening - closed;
+            // A certificate that isn't believed, or no HTTP at all: it won't change by asking again.
+            let hopeless =
+                open == 0 && refusal.as_ref().is_some_and(|e| e.kind() == io::ErrorKind::InvalidData);
+            if now >= until_ns || hopeless {
                 let source = refusal.unwrap_or_else(|| io::ErrorKind::TimedOut.into());
                 // Where some are open the load can begin; the others are opened on demand, and counted.
                 if open == 0 {
@@ -52,7 +55,7 @@ impl Engine {
                 for index in 0..count {
                     if self.connections[index].state == State::Opening {
                         self.connections[index].state = State::Closed;
-                        self.wire.close(index);
+                        self.link.close(index);
                     }
                 }
                 break;
@@ -68,7 +71,7 @@ impl Engine {
                     if self.connections[index].state != State::Closed {
                         continue;
                     }
-                    match self.wire.open(index, &self.target) {
+                    match self.link.open(index, &self.target) {
                         Ok(()) => self.connections[index].state = State::Opening,
                         Err(error) => {
                             refusal = Some(error);
@@ -96,13 +99,13 @@ impl Engine {
         until_ns: u64,
         refusal: &mut Option<io::Error>,
     ) -> Result<(), LoadError> {
-        self.wire.flush()?;
-        self.wire.wait(Patience { until_ns, want: 1, nap_ns: 0 })?;
+        self.link.flush()?;
+        self.link.wait(Patience { until_ns, want: 1, nap_ns: 0 })?;
         let connections = &mut self.connections;
-        self.wire.take(ClockOffset::read(), &mut |index, incoming| {
+        self.link.take(ClockOffset::read(), &mut |index, incoming| {
             let state = &mut connections[index].state;
             match incoming {
-                Incoming::Connected => *state = State::Open,
+                Incoming::Connected | Incoming::Joined => *state = State::Open,
                 Incoming::NotConnected(error) => {
                     *state = State::Closed;
                     *refusal = Some(error);
@@ -115,7 +118,7 @@ impl Engine {
                     *refusal = Some(io::Error::new(io::ErrorKind::InvalidData, words));
                     return Next::Close;
                 }
-                Incoming::Skipped(..) | Incoming::Ended | Incoming::Broken => {
+                _ => {
                     *state = State::Closed;
                     return Next::Close;
                 }

@@ -1,11 +1,15 @@
 //! Requests to bytes, once, before the load begins: nothing is formatted while it runs.
 
+use bytes::Bytes;
 use dyno_model::load::{ExpectBody, Request};
 
-use crate::answer::Asked;
+use crate::{
+    answer::Asked,
+    options::{EngineOptions, LoadError, Protocol},
+};
 
 /// Requests with their bytes. Kept for as long as the engine lives: the kernel may still read from them.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Prepared {
     pub requests: Vec<Request>,
     pub bytes: Vec<Vec<u8>>,
@@ -13,22 +17,63 @@ pub struct Prepared {
     /// Bytes that go first where the server is asked for its consent (`Expect: 100-continue`), else all.
     pub first: Vec<usize>,
     pub keep_alive: bool,
+    /// The same for HTTP/2; empty for HTTP/1.1.
+    pub framed: Vec<(http::Request<()>, Bytes)>,
 }
 
 impl Prepared {
-    pub fn new(requests: &[Request], host: &str, keep_alive: bool) -> Self {
+    /// # Errors
+    /// A method, a target or a header that HTTP/2 can't carry.
+    pub fn new(requests: &[Request], host: &str, options: &EngineOptions) -> Result<Self, LoadError> {
+        let keep_alive = options.keep_alive;
         let bytes: Vec<Vec<u8>> = requests.iter().map(|request| encode(request, host, keep_alive)).collect();
         let asked = requests.iter().map(asked).collect();
+        let framed = match options.protocol {
+            Protocol::Http1 => Vec::new(),
+            Protocol::Http2 => {
+                let scheme = if options.tls.is_some() { "https" } else { "http" };
+                requests.iter().map(|request| framed(request, scheme, host)).collect::<Result<_, _>>()?
+            }
+        };
         let first = requests
             .iter()
             .zip(&bytes)
             .map(|(request, bytes)| {
-                let waits = has(request, "expect") && !request.body.is_empty();
+                let waits = framed.is_empty() && has(request, "expect") && !request.body.is_empty();
                 if waits { bytes.len() - request.body.len() } else { bytes.len() }
             })
             .collect();
-        Self { requests: requests.to_vec(), bytes, asked, first, keep_alive }
+        Ok(Self { requests: requests.to_vec(), bytes, asked, first, keep_alive, framed })
     }
+}
+
+/// Headers that belong to a connection of HTTP/1.1 and that HTTP/2 forbids (RFC 9113, 8.2.2), and `Host`, which is
+/// `:authority` there.
+const NOT_FRAMED: [&str; 6] =
+    ["host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
+/// A request as the h2 library takes it.
+fn framed(request: &Request, scheme: &str, host: &str) -> Result<(http::Request<()>, Bytes), LoadError> {
+    let named = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let authority = named.map_or(host, |(_, value)| value);
+    let mut builder = http::Request::builder()
+        .version(http::Version::HTTP_2)
+        .method(request.method.as_str())
+        .uri(format!("{scheme}://{authority}{}", request.target));
+    for (name, value) in &request.headers {
+        if !NOT_FRAMED.contains(&name.to_ascii_lowercase().as_str()) {
+            builder = builder.header(name, value);
+        }
+    }
+    if !has(request, "content-length") && !request.body.is_empty() {
+        builder = builder.header("content-length", request.body.len());
+    }
+    let whole = builder.body(()).map_err(|error| LoadError::Request {
+        method: request.method.clone(),
+        path: request.target.clone(),
+        what: error.to_string(),
+    })?;
+    Ok((whole, Bytes::copy_from_slice(&request.body)))
 }
 
 fn asked(request: &Request) -> Asked {

@@ -2,14 +2,18 @@
 //! needs, epoll everywhere. What came is told to a *sink*, which says what to do next.
 
 mod epoll;
+mod http2;
+mod link;
 mod socket;
 mod stamps;
+mod tls;
 mod uring;
 
 use std::io;
 
 use dyno_model::load::Target;
 
+pub use link::Link;
 pub use socket::Place;
 pub use stamps::ClockOffset;
 
@@ -33,6 +37,8 @@ pub enum WireKind {
 pub enum Incoming<'a> {
     /// It is open.
     Connected,
+    /// A lane is open on a connection that was open already (HTTP/2).
+    Joined,
     /// It couldn't be opened.
     NotConnected(io::Error),
     /// Bytes, and when the kernel received the last of them (CLOCK_MONOTONIC), if it says so.
@@ -43,8 +49,18 @@ pub enum Incoming<'a> {
     Writable,
     /// The other side closed it.
     Ended,
-    /// It was reset, or broke on writing.
+    /// It was reset, or broke on writing; of HTTP/2 the stream alone, perhaps.
     Broken,
+    /// A lane without a request was on a connection that ended, and isn't the first of it that is told (HTTP/2).
+    Left,
+    /// The answer breaks the rules of HTTP/2.
+    Malformed,
+    /// The head of an answer by HTTP/2.
+    Head(&'a http::response::Parts, Option<u64>),
+    /// A part of its body.
+    Body(&'a [u8]),
+    /// It is whole.
+    Whole(Option<u64>),
 }
 
 /// What the sink wants of the wire.
