@@ -109,10 +109,12 @@ impl Epoll {
 
     pub fn wait(&mut self, patience: Patience) -> io::Result<()> {
         self.events.clear();
-        if patience.nap_ns > 0 && self.last_round >= WORTH_A_NAP {
-            nap_until(patience.until_ns.min(now_ns() + patience.nap_ns));
+        let until_nap_ns = now_ns() + patience.nap_ns;
+        // A moment that comes before the nap's end is slept to: one wake-up for what is due and what has come.
+        if patience.nap_ns > 0 && (self.last_round >= WORTH_A_NAP || patience.until_ns <= until_nap_ns) {
+            nap_until(patience.until_ns.min(until_nap_ns));
             self.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-            if !self.events.is_empty() || now_ns() >= patience.until_ns {
+            if !self.events.is_empty() || patience.until_ns <= until_nap_ns {
                 return Ok(());
             }
         }
@@ -223,8 +225,8 @@ fn read(
             Next::Skip(bytes) => place.skip = bytes,
             Next::More => place.skip = 0,
         }
-        // Less than there was room for: the kernel has no more, and says so when more comes.
-        if result.is_ok_and(|got| got < length) && !ending {
+        // Less than there was room for, or the last of an answer: the kernel says so when more comes.
+        if (result.is_ok_and(|got| got < length) || (skips && place.skip == 0)) && !ending {
             return next;
         }
     }

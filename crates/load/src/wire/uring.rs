@@ -26,6 +26,8 @@ use crate::clock::now_ns;
 const SUBMISSIONS: u32 = 512;
 /// Completions that wait at most.
 const COMPLETIONS: u32 = 8192;
+/// Completions that are waited for at most: a larger batch saves nothing more, and its buffers fall out of the cache.
+const LARGEST_BATCH: usize = 256;
 /// Bytes of a receive buffer: smaller ones cost large answers more than they save small ones.
 const BUFFER: usize = 16 * 1024;
 /// Receive buffers at most; a power of two.
@@ -178,8 +180,12 @@ impl Uring {
         let mut arguments = SubmitArgs::new().timespec(&until);
         let mut want = 1;
         if patience.nap_ns > 0 && patience.want > 1 {
-            want = (patience.want as usize).min(COMPLETIONS as usize);
-            arguments = arguments.min_wait_usec(u32::try_from(patience.nap_ns / 1000).unwrap_or(u32::MAX));
+            want = (patience.want as usize).min(LARGEST_BATCH);
+            // The kernel takes the nap for a shortest wait, even beyond the latest moment.
+            if patience.until_ns.saturating_sub(now_ns()) > patience.nap_ns {
+                arguments =
+                    arguments.min_wait_usec(u32::try_from(patience.nap_ns / 1000).unwrap_or(u32::MAX));
+            }
         }
         let flags = EnterFlags::ABS_TIMER | self.no_iowait;
         match self.ring.submitter().submit_with_args_and_flags(want, &arguments, flags) {
