@@ -1,5 +1,7 @@
 //! For tests only: servers of known behaviour, which count what they saw.
 
+pub mod faults;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
