@@ -11,6 +11,9 @@ const MOST_INTERIM: u32 = 20;
 const LONGEST_CHUNK_LINE: usize = 8 * 1024;
 /// Most bytes of a body kept only for showing it, when nobody checks it.
 pub const SHOWN_BODY: usize = 64 * 1024;
+/// Most bytes of a body kept for a check that doesn't say how long it must be: a body without end must not fill the
+/// memory before it times out.
+pub const CHECKED_BODY: usize = 64 * 1024 * 1024;
 
 /// Why bytes aren't an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +61,10 @@ pub struct Whole<'a> {
 pub struct Asked {
     /// `HEAD`: the answer has no body whatever its head says.
     pub head: bool,
-    /// Somebody checks the body: all of it is kept. Else the beginning is kept if the status is no success.
+    /// Somebody checks the body: it is kept. Else the beginning is kept if the status is no success.
     pub body: bool,
+    /// Most bytes of a checked body that are kept: with more of them it is wrong already.
+    pub most: usize,
 }
 
 /// Where a reader stands after some bytes.
@@ -120,6 +125,7 @@ pub struct AnswerReader {
     interim: u32,
     stage: Stage,
     line: Vec<u8>,
+    trailers: usize,
     body: Vec<u8>,
     size: u64,
 }
@@ -154,6 +160,7 @@ impl AnswerReader {
         self.interim = 0;
         self.stage = Stage::Head;
         self.line.clear();
+        self.trailers = 0;
         self.body.clear();
         self.size = 0;
     }
@@ -252,7 +259,7 @@ impl AnswerReader {
         })
     }
 
-    /// Whether all of the body is kept.
+    /// Whether the body is looked at, so that it can't be thrown away.
     fn keeps(&self, asked: Asked) -> bool {
         asked.body || self.head.is_none_or(|head| head.status >= 400)
     }
@@ -333,6 +340,10 @@ impl AnswerReader {
                 Stage::Trailers => {
                     let Some(rest) = self.take_line(bytes)? else { return Ok(&[]) };
                     bytes = rest;
+                    self.trailers += self.line.len();
+                    if self.trailers > LONGEST_CHUNK_LINE {
+                        return Err(Malformed::Chunk);
+                    }
                     // An empty line ends the trailers; a trailer is a field like any other.
                     if self.line == b"\r\n" {
                         self.stage = Stage::Done;
@@ -351,10 +362,9 @@ impl AnswerReader {
         let length = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let (taken, rest) = bytes.split_at(length);
         self.size += length as u64;
-        if asked.body {
-            self.body.extend_from_slice(taken);
-        } else if self.keeps(asked) {
-            let room = SHOWN_BODY.saturating_sub(self.body.len());
+        if self.keeps(asked) {
+            let most = if asked.body { asked.most } else { SHOWN_BODY };
+            let room = most.saturating_sub(self.body.len());
             self.body.extend_from_slice(&taken[..length.min(room)]);
         }
         (rest, if left == u64::MAX { left } else { left - length as u64 })
@@ -401,14 +411,15 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
         httparse::Status::Complete(length) => length,
         httparse::Status::Partial => return Ok(None),
     };
-    let status = response.code.ok_or(Malformed::Head)?;
+    // Below 100 there is no class of status (RFC 9110, 15), and an interim answer least of all.
+    let status = response.code.filter(|&status| status >= 100).ok_or(Malformed::Head)?;
     let head = describe(status, response.version == Some(1), response.headers)?;
     Ok(Some((head, length)))
 }
 
 fn describe(status: u16, one_one: bool, headers: &[httparse::Header<'_>]) -> Result<Head, Malformed> {
     let mut body = BodyLength::UntilClose;
-    let mut keep_alive = one_one;
+    let (mut close, mut keep_alive) = (false, one_one);
     for header in headers {
         let text = || std::str::from_utf8(header.value).map_err(|_| Malformed::Head).map(str::trim);
         if header.name.eq_ignore_ascii_case("content-length") {
@@ -433,10 +444,12 @@ fn describe(status: u16, one_one: bool, headers: &[httparse::Header<'_>]) -> Res
         } else if header.name.eq_ignore_ascii_case("connection") {
             let text = text()?;
             let has = |word: &str| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(word));
-            keep_alive = if one_one { !has("close") } else { has("keep-alive") };
+            // Several such headers are one list (RFC 9110, 5.3), in which `close` wins (RFC 9112, 9.3).
+            close |= has("close");
+            keep_alive |= has("keep-alive");
         }
     }
-    Ok(Head { status, body, keep_alive })
+    Ok(Head { status, body, keep_alive: keep_alive && !close })
 }
 
 #[cfg(test)]
@@ -444,8 +457,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BODY: Asked = Asked { head: false, body: true };
-    const ANY: Asked = Asked { head: false, body: false };
+    const BODY: Asked = Asked { head: false, body: true, most: 1000 };
+    const ANY: Asked = Asked { head: false, body: false, most: 0 };
 
     /// Status, body kept, size, whether the connection stays.
     type Read = (u16, Vec<u8>, u64, bool);
@@ -476,7 +489,7 @@ mod tests {
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
             let pieces: Vec<&[u8]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-            let asked = Asked { head: false, body };
+            let asked = Asked { body, ..BODY };
             let kept = if body { b"hello".to_vec() } else { Vec::new() };
             prop_assert_eq!(read(&pieces, asked), Ok(Some((200, kept, 5, true))));
         }
@@ -510,7 +523,7 @@ mod tests {
             }
             let (mut reader, mut template) = (AnswerReader::default(), Template::default());
             let quick = Template::default().whole(&bytes, ANY).map(|whole| (whole.status, whole.size));
-            let slow = reader.push(&bytes, Asked { head: false, body }, &mut template);
+            let slow = reader.push(&bytes, Asked { body, ..BODY }, &mut template);
             if let Some(quick) = quick {
                 prop_assert_eq!(slow, Ok(Progress::Whole));
                 prop_assert_eq!(reader.whole().map(|whole| (whole.status, whole.size)), Some(quick));
@@ -526,11 +539,18 @@ mod tests {
         assert_eq!(read(&[old], BODY), Ok(Some((200, vec![], 0, false))));
         let kept = b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(read(&[kept], BODY), Ok(Some((200, vec![], 0, true))));
+        let twice =
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: X-Other\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(read(&[twice], BODY), Ok(Some((200, vec![], 0, false))), "`close` in the first of two");
         assert_eq!(read(&[b"HTTP/1.1 204 No Content\r\n\r\n"], BODY), Ok(Some((204, vec![], 0, true))));
         let long = [b"HTTP/1.1 200 OK\r\nX: ", vec![b'x'; LARGEST_HEAD].as_slice()].concat();
         let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+        let trailers = [chunked.as_slice(), &b"A: b\r\n".repeat(2000)].concat();
         for (bad, why) in [
             (&b"SSH-2.0\r\n\r\n"[..], Malformed::Head),
+            (b"HTTP/1.1 099 X\r\n\r\n", Malformed::Head),
+            (trailers.as_slice(), Malformed::Chunk),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!", Malformed::Excess),
             (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Malformed::Head),
             (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", Malformed::Head),
@@ -558,9 +578,21 @@ mod tests {
     }
 
     #[test]
+    fn no_more_of_a_body_is_kept_than_the_check_needs() {
+        let (mut reader, mut template) = (AnswerReader::default(), Template::default());
+        reader.push(b"HTTP/1.1 200 OK\r\n\r\n", BODY, &mut template).unwrap();
+        for _ in 0..1000 {
+            reader.push(&[b'x'; 1000], BODY, &mut template).unwrap();
+        }
+        let whole = reader.whole().unwrap();
+        assert_eq!((whole.body.len(), whole.size), (BODY.most, 1_000_000));
+        assert!(reader.capacity() < 10_000);
+    }
+
+    #[test]
     fn an_answer_to_head_has_no_body() {
         let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
-        assert_eq!(read(&[bytes], Asked { head: true, body: true }), Ok(Some((200, vec![], 0, true))));
+        assert_eq!(read(&[bytes], Asked { head: true, ..BODY }), Ok(Some((200, vec![], 0, true))));
         assert_eq!(read(&[bytes], BODY), Ok(None));
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dyno_model::load::{ExpectBody, Request};
 
 use crate::{
-    answer::Asked,
+    answer::{Asked, CHECKED_BODY, SHOWN_BODY},
     options::{EngineOptions, LoadError, Protocol},
 };
 
@@ -77,9 +77,14 @@ fn framed(request: &Request, scheme: &str, host: &str) -> Result<(http::Request<
 }
 
 fn asked(request: &Request) -> Asked {
-    // A size needs no bytes.
-    let body = matches!(request.expect.body, ExpectBody::Equal(_) | ExpectBody::Json(_));
-    Asked { head: request.method == "HEAD", body }
+    let (body, most) = match &request.expect.body {
+        // A size needs no bytes.
+        ExpectBody::Any | ExpectBody::Size(_) => (false, 0),
+        // A wrong body is shown. No body is expected where the answer is only asked for ([`crate::Engine::ask`]).
+        ExpectBody::Equal(body) if !body.is_empty() => (true, SHOWN_BODY.max(body.len() + 1)),
+        ExpectBody::Equal(_) | ExpectBody::Json(_) => (true, CHECKED_BODY),
+    };
+    Asked { head: request.method == "HEAD", body, most }
 }
 
 fn has(request: &Request, header: &str) -> bool {
