@@ -26,6 +26,9 @@ const TIMER: u64 = u64::MAX;
 const SCRATCH: usize = 64 * 1024;
 /// A first read that takes a head and little of the body after it.
 const HEAD_READ: usize = 512;
+/// Most bytes of one connection in a round: a stream that never runs dry must not keep the others, the clock and
+/// the time-outs waiting.
+const ROUND: usize = 256 * 1024;
 /// A nap pays when the last round found at least so many.
 const WORTH_A_NAP: usize = 2;
 
@@ -38,6 +41,8 @@ pub struct Epoll {
     scratch: Vec<u8>,
     first_read: usize,
     last_round: usize,
+    /// Connections with more to read than a round may take, of which no event will tell again.
+    unread: Vec<usize>,
 }
 
 impl Epoll {
@@ -55,6 +60,7 @@ impl Epoll {
             scratch: vec![0; SCRATCH],
             first_read: SCRATCH,
             last_round: 0,
+            unread: Vec::new(),
         })
     }
 
@@ -100,6 +106,11 @@ impl Epoll {
                     return Ok(written);
                 }
                 Err(Errno::INTR) => {}
+                // An answer may have come before, which is worth more than the failure: reading tells of both.
+                Err(Errno::PIPE | Errno::CONNRESET) => {
+                    place.broken = true;
+                    return Ok(written);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -109,6 +120,9 @@ impl Epoll {
 
     pub fn wait(&mut self, patience: Patience) -> io::Result<()> {
         self.events.clear();
+        if !self.unread.is_empty() {
+            return self.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        }
         let until_nap_ns = now_ns() + patience.nap_ns;
         // A moment that comes before the nap's end is slept to: one wake-up for what is due and what has come.
         if patience.nap_ns > 0 && (self.last_round >= WORTH_A_NAP || patience.until_ns <= until_nap_ns) {
@@ -140,6 +154,12 @@ impl Epoll {
 
     pub fn take(&mut self, offset: ClockOffset, sink: &mut impl FnMut(usize, Incoming<'_>) -> Next) {
         self.last_round = self.events.len();
+        for index in std::mem::take(&mut self.unread) {
+            // Another connection may be in its place by now.
+            if self.place(index).is_some_and(|place| place.unread) {
+                self.read(index, offset, sink);
+            }
+        }
         for event in 0..self.events.len() {
             let Event { flags, data } = self.events[event];
             let data = data.u64();
@@ -148,53 +168,86 @@ impl Epoll {
                 self.timer_ns = 0;
                 continue;
             }
-            let index = data as usize;
-            let Some(Some(place)) = self.places.get_mut(index) else { continue };
-            let ending = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-            if place.connecting {
-                if !ending && !flags.contains(EventFlags::OUT) {
-                    continue;
-                }
-                let next = match place.connected() {
-                    Ok(()) => sink(index, Incoming::Connected),
-                    Err(error) => {
-                        sink(index, Incoming::NotConnected(error));
-                        Next::Close
-                    }
-                };
-                if next == Next::Close {
-                    self.places[index] = None;
-                    continue;
-                }
-            } else if place.blocked && flags.contains(EventFlags::OUT) {
-                place.blocked = false;
-                if sink(index, Incoming::Writable) == Next::Close {
-                    self.places[index] = None;
-                    continue;
-                }
-            }
-            if (ending || flags.contains(EventFlags::IN))
-                && read(place, &mut self.scratch, self.first_read, ending, offset, &mut |incoming| {
-                    sink(index, incoming)
-                }) == Next::Close
+            if self.progress(data as usize, flags, sink) == Next::Close {
+                self.places[data as usize] = None;
+            } else if self.place(data as usize).is_some_and(|place| place.ending)
+                || flags.contains(EventFlags::IN)
             {
-                self.places[index] = None;
+                self.read(data as usize, offset, sink);
             }
         }
         self.events.clear();
     }
+
+    fn place(&mut self, index: usize) -> Option<&mut Place> {
+        self.places.get_mut(index)?.as_mut()
+    }
+
+    /// Tells of a connection that is made, or that takes more bytes.
+    fn progress(
+        &mut self,
+        index: usize,
+        flags: EventFlags,
+        sink: &mut impl FnMut(usize, Incoming<'_>) -> Next,
+    ) -> Next {
+        let Some(place) = self.place(index) else { return Next::More };
+        place.ending |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        if place.connecting && (place.ending || flags.contains(EventFlags::OUT)) {
+            match place.connected() {
+                Ok(()) => sink(index, Incoming::Connected),
+                Err(error) => {
+                    sink(index, Incoming::NotConnected(error));
+                    Next::Close
+                }
+            }
+        } else if place.blocked && flags.contains(EventFlags::OUT) {
+            place.blocked = false;
+            sink(index, Incoming::Writable)
+        } else {
+            Next::More
+        }
+    }
+
+    /// Reads what has come, as much as a round may take.
+    fn read(
+        &mut self,
+        index: usize,
+        offset: ClockOffset,
+        sink: &mut impl FnMut(usize, Incoming<'_>) -> Next,
+    ) {
+        let Some(Some(place)) = self.places.get_mut(index) else { return };
+        let mut sink = |incoming: Incoming<'_>| sink(index, incoming);
+        match read(place, &mut self.scratch, self.first_read, offset, &mut sink) {
+            Read::Dry => place.unread = false,
+            Read::Unread => {
+                place.unread = true;
+                self.unread.push(index);
+            }
+            Read::Closed => self.places[index] = None,
+        }
+    }
 }
 
-/// Reads what has come. `ending`: read to the end of the stream, for no event will follow.
+/// How a round's reading of a connection ended.
+enum Read {
+    /// An event will tell when more comes.
+    Dry,
+    /// There is more, and no event will tell.
+    Unread,
+    /// It is to be closed.
+    Closed,
+}
+
+/// Reads what has come, up to [`ROUND`].
 fn read(
     place: &mut Place,
     scratch: &mut [u8],
     first_read: usize,
-    ending: bool,
     offset: ClockOffset,
     sink: &mut impl FnMut(Incoming<'_>) -> Next,
-) -> Next {
-    loop {
+) -> Read {
+    let mut round = 0;
+    while round < ROUND {
         let skips = place.skip > 0 && place.tcp;
         let length = if skips {
             usize::try_from(place.skip).unwrap_or(SCRATCH).min(1 << 30)
@@ -205,31 +258,34 @@ fn read(
         let at_ns = stamp_ns.map(|stamp_ns| offset.monotonic_ns(stamp_ns));
         let next = match result {
             Ok(0) => {
-                sink(Incoming::Ended);
-                return Next::Close;
+                sink(if place.broken { Incoming::Broken } else { Incoming::Ended });
+                return Read::Closed;
             }
             Ok(got) if skips => {
                 place.skip -= got as u64;
                 sink(Incoming::Skipped(got as u64, at_ns))
             }
             Ok(got) => sink(Incoming::Bytes(&scratch[..got], at_ns)),
-            Err(Errno::WOULDBLOCK) => return Next::More,
+            Err(Errno::WOULDBLOCK) => return Read::Dry,
             Err(Errno::INTR) => continue,
             Err(_) => {
                 sink(Incoming::Broken);
-                return Next::Close;
+                return Read::Closed;
             }
         };
         match next {
-            Next::Close => return Next::Close,
+            Next::Close => return Read::Closed,
             Next::Skip(bytes) => place.skip = bytes,
             Next::More => place.skip = 0,
         }
+        let got = result.unwrap_or(0);
         // Less than there was room for, or the last of an answer: the kernel says so when more comes.
-        if (result.is_ok_and(|got| got < length) || (skips && place.skip == 0)) && !ending {
-            return next;
+        if (got < length || (skips && place.skip == 0)) && !place.ending {
+            return Read::Dry;
         }
+        round += got;
     }
+    Read::Unread
 }
 
 /// One `recvmsg`. With `skips`, the kernel throws `length` bytes away instead of copying them (tcp(7), MSG_TRUNC).

@@ -7,7 +7,8 @@ use std::{
 
 use dyno_model::load::Target;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, ipproto, socket_with, sockopt,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getpeername, getsockname, ipproto,
+    socket_with, sockopt,
 };
 
 use super::stamps;
@@ -24,6 +25,12 @@ pub struct Place {
     pub skip: u64,
     /// TCP: the kernel can stamp and throw away.
     pub tcp: bool,
+    /// It broke on sending. What came before may still be read; its end is no orderly one.
+    pub broken: bool,
+    /// The other side ended it or it broke: no event will follow, so it is read to its end.
+    pub ending: bool,
+    /// There is more to read than one round may take.
+    pub unread: bool,
 }
 
 impl Place {
@@ -47,22 +54,55 @@ impl Place {
         };
         let tcp = matches!(target, Target::Tcp(_));
         match begun {
-            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {
-                Ok(Self { fd, connecting: true, blocked: false, skip: 0, tcp })
-            }
+            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(Self::new(fd, tcp)),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    const fn new(fd: OwnedFd, tcp: bool) -> Self {
+        Self {
+            fd,
+            connecting: true,
+            blocked: false,
+            skip: 0,
+            tcp,
+            broken: false,
+            ending: false,
+            unread: false,
         }
     }
 
     /// How connecting ended.
     pub fn connected(&mut self) -> io::Result<()> {
         self.connecting = false;
-        Ok(sockopt::socket_error(&self.fd)??)
+        sockopt::socket_error(&self.fd)??;
+        // Where nobody listens on a port that the system may also give to clients, TCP can connect a socket to
+        // itself (RFC 9293, 3.5: simultaneous open): one in some ten thousand tries. It would answer with what it
+        // was asked, and keep the port from the server.
+        let peer = getpeername(&self.fd).ok().flatten();
+        if self.tcp && peer.is_some() && peer == getsockname(&self.fd).ok() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(())
     }
 }
 
 impl AsFd for Place {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_connected_to_itself_is_a_refusal() {
+        let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&fd, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        connect(&fd, &getsockname(&fd).unwrap()).unwrap();
+        let error = Place::new(fd, true).connected().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 }
