@@ -32,6 +32,9 @@ const LARGEST_BATCH: usize = 256;
 const BUFFER: usize = 16 * 1024;
 /// Receive buffers at most; a power of two.
 const MOST_BUFFERS: usize = 1024;
+/// Longest send whose success isn't told: it is in the socket's buffer at once. A longer one may stay in the ring for
+/// as long as the server doesn't read, and an answer that comes meanwhile is one to half a request.
+const SILENT_SEND: usize = 16 * 1024;
 /// The only group of buffers.
 const GROUP: u16 = 0;
 
@@ -52,6 +55,12 @@ struct Slot {
     generation: u32,
     /// A multishot receive is armed for this generation.
     armed: bool,
+    /// It has brought bytes.
+    fed: bool,
+    /// A send whose end is told is in the ring.
+    sending: bool,
+    /// Bytes that went out since [`Uring::send`] was called last, which the next call begins with.
+    ahead: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -68,6 +77,11 @@ pub struct Uring {
     message: Box<libc::msghdr>,
     slots: Vec<Slot>,
     completions: Vec<Completion>,
+    /// Receives of the last round on connections whose send had just gone out, which is to be known first.
+    deferred: Vec<Completion>,
+    /// Connections to receive from again, after those that found no buffer: one that gets bytes faster than they
+    /// are read would take all the buffers again.
+    again: Vec<usize>,
     /// Multishot receives of any generation that the kernel still holds.
     held: usize,
     no_iowait: EnterFlags,
@@ -109,6 +123,8 @@ impl Uring {
             message,
             slots,
             completions: Vec::new(),
+            deferred: Vec::new(),
+            again: Vec::new(),
             held: 0,
             no_iowait,
             dissolving: false,
@@ -123,7 +139,7 @@ impl Uring {
         let place = Place::open(target)?;
         let slot = &mut self.slots[index];
         slot.generation = (slot.generation + 1) & 0x00ff_ffff;
-        slot.armed = false;
+        (slot.armed, slot.sending, slot.ahead) = (false, false, 0);
         let writable = opcode::PollAdd::new(Fd(place.fd.as_raw_fd()), libc::POLLOUT as u32)
             .build()
             .user_data(user_data(CONNECT, slot.generation, index));
@@ -132,25 +148,34 @@ impl Uring {
     }
 
     pub fn close(&mut self, index: usize) {
-        if let Some(place) = self.slots.get_mut(index).and_then(|slot| slot.place.take()) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.ahead = 0;
+        if let Some(place) = slot.place.take() {
             hang_up(&place.fd);
         }
     }
 
     pub fn send(&mut self, index: usize, bytes: &[u8]) -> io::Result<usize> {
-        let slot = self.slots.get(index).filter(|slot| slot.place.is_some());
-        let Some((Some(place), generation)) = slot.map(|slot| (&slot.place, slot.generation)) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let length = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let Some(slot) = self.slots.get_mut(index) else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Some(place) = &slot.place else { return Err(io::ErrorKind::NotConnected.into()) };
+        let ahead = std::mem::take(&mut slot.ahead).min(bytes.len());
+        let rest = &bytes[ahead..];
+        if rest.is_empty() || slot.sending || place.broken {
+            return Ok(ahead);
+        }
+        let length = u32::try_from(rest.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         // With WAITALL the kernel goes on by itself when the socket's buffer is full.
-        let send = opcode::Send::new(Fd(place.fd.as_raw_fd()), bytes.as_ptr(), length)
+        let mut send = opcode::Send::new(Fd(place.fd.as_raw_fd()), rest.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
             .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(user_data(SEND, generation, index));
+            .user_data(user_data(SEND, slot.generation, index));
+        slot.sending = rest.len() > SILENT_SEND;
+        let taken = if slot.sending { 0 } else { rest.len() };
+        if !slot.sending {
+            send = send.flags(squeue::Flags::SKIP_SUCCESS);
+        }
         self.push(&send)?;
-        Ok(bytes.len())
+        Ok(ahead + taken)
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
@@ -167,8 +192,10 @@ impl Uring {
     }
 
     pub fn wait(&mut self, patience: Patience) -> io::Result<()> {
-        if !self.completions.is_empty() || !self.ring.completion().is_empty() {
-            return Ok(());
+        if !self.completions.is_empty() || !self.deferred.is_empty() || !self.ring.completion().is_empty() {
+            // The kernel is entered even so: what others wait for is deferred work, which is done there only. A
+            // connection that always has something at hand would keep it from being done.
+            return self.enter(Patience { until_ns: 1, want: 1, nap_ns: 0 });
         }
         self.enter(patience)
     }
@@ -204,13 +231,35 @@ impl Uring {
         sink: &mut impl FnMut(usize, Incoming<'_>) -> Next,
     ) -> io::Result<()> {
         self.gather();
-        let mut completions = std::mem::take(&mut self.completions);
-        for &completion in &completions {
+        for completion in std::mem::take(&mut self.deferred) {
             self.tell(completion, offset, sink)?;
         }
-        completions.clear();
-        self.completions = completions;
+        let mut completions = std::mem::take(&mut self.completions);
+        for &completion in &completions {
+            // The sink hears that more can be written, and then sends the rest, if any: only then it knows whether
+            // an answer is one to the whole request.
+            if self.has_news_of_sending(completion) {
+                self.deferred.push(completion);
+                continue;
+            }
+            self.tell(completion, offset, sink)?;
+        }
+        for index in std::mem::take(&mut self.again) {
+            if !self.slots[index].armed {
+                self.arm(index)?;
+            }
+        }
+        // A flush in between may have gathered more: those are told in the next round.
+        if self.completions.is_empty() {
+            completions.clear();
+            self.completions = completions;
+        }
         Ok(())
+    }
+
+    fn has_news_of_sending(&self, completion: Completion) -> bool {
+        let (kind, generation, index) = of_user_data(completion.user_data);
+        kind == RECEIVE && self.slots[index].generation == generation && self.slots[index].ahead > 0
     }
 
     fn gather(&mut self) {
@@ -228,8 +277,7 @@ impl Uring {
         sink: &mut impl FnMut(usize, Incoming<'_>) -> Next,
     ) -> io::Result<()> {
         let Completion { user_data, result, flags } = completion;
-        let (kind, generation) = (user_data & 0xff, (user_data >> 8) as u32 & 0x00ff_ffff);
-        let index = (user_data >> 32) as usize;
+        let (kind, generation, index) = of_user_data(user_data);
         let more = cqueue::more(flags);
         if kind == RECEIVE && !more {
             self.held -= 1;
@@ -261,11 +309,14 @@ impl Uring {
             }
             RECEIVE => {
                 slot.armed = more;
+                let fed = slot.fed;
+                slot.fed |= buffer.is_some();
                 let next = match (result, buffer) {
                     (0.., Some(buffer)) => {
                         let bytes = self.buffers.bytes(buffer, result.unsigned_abs() as usize);
-                        let next =
-                            received(bytes, &self.message, offset, &mut |incoming| sink(index, incoming));
+                        let end = ended(slot.place.as_ref());
+                        let sink = &mut |incoming: Incoming<'_>| sink(index, incoming);
+                        let next = received(bytes, &self.message, offset, end, sink);
                         self.buffers.give_back(buffer);
                         next
                     }
@@ -273,7 +324,7 @@ impl Uring {
                     (result, _) if result == -libc::ENOBUFS => Next::More,
                     (result, _) if result == -libc::ECANCELED && self.dissolving => Next::More,
                     (0, None) => {
-                        sink(index, Incoming::Ended);
+                        sink(index, ended(slot.place.as_ref()));
                         Next::Close
                     }
                     _ => {
@@ -282,16 +333,28 @@ impl Uring {
                     }
                 };
                 if next != Next::Close && !more && !self.dissolving {
-                    self.arm(index)?;
+                    if fed {
+                        self.again.push(index);
+                    } else {
+                        self.arm(index)?;
+                    }
                 }
                 next
             }
-            CANCEL => Next::More,
-            // Of sends, only failures are told.
-            _ => {
-                sink(index, Incoming::Broken);
-                Next::Close
+            SEND if result > 0 && std::mem::take(&mut slot.sending) => {
+                slot.ahead = result.unsigned_abs() as usize;
+                sink(index, Incoming::Writable)
             }
+            SEND => {
+                // An answer may have come before, which is worth more than the failure: receiving tells of both.
+                slot.sending = false;
+                if let Some(place) = &mut slot.place {
+                    place.broken = true;
+                    hang_up(&place.fd);
+                }
+                Next::More
+            }
+            _ => Next::More,
         };
         if next == Next::Close {
             self.close(index);
@@ -306,7 +369,7 @@ impl Uring {
         let receive = opcode::RecvMsgMulti::new(Fd(place.fd.as_raw_fd()), &raw const *self.message, GROUP)
             .build()
             .user_data(user_data(RECEIVE, slot.generation, index));
-        slot.armed = true;
+        (slot.armed, slot.fed) = (true, false);
         self.held += 1;
         self.push(&receive)
     }
@@ -370,11 +433,21 @@ const fn user_data(kind: u64, generation: u32, index: usize) -> u64 {
     (index as u64) << 32 | (generation as u64) << 8 | kind
 }
 
-/// Tells what a multishot receive brought.
+const fn of_user_data(user_data: u64) -> (u64, u32, usize) {
+    (user_data & 0xff, (user_data >> 8) as u32 & 0x00ff_ffff, (user_data >> 32) as usize)
+}
+
+/// What the end of a connection's bytes is told as.
+fn ended(place: Option<&Place>) -> Incoming<'static> {
+    if place.is_some_and(|place| place.broken) { Incoming::Broken } else { Incoming::Ended }
+}
+
+/// Tells what a multishot receive brought; `end` when it brought the end.
 fn received(
     bytes: &[u8],
     message: &libc::msghdr,
     offset: ClockOffset,
+    end: Incoming<'_>,
     sink: &mut impl FnMut(Incoming<'_>) -> Next,
 ) -> Next {
     let Ok(parts) = RecvMsgOut::parse(bytes, message) else {
@@ -383,7 +456,7 @@ fn received(
     };
     let payload = parts.payload_data();
     if payload.is_empty() {
-        sink(Incoming::Ended);
+        sink(end);
         return Next::Close;
     }
     let at_ns = stamps::parse(parts.control_data()).map(|stamp_ns| offset.monotonic_ns(stamp_ns));
