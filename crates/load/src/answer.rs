@@ -8,7 +8,7 @@ pub const LARGEST_HEAD: usize = 64 * 1024;
 /// Most interim answers (1xx) before the answer.
 const MOST_INTERIM: u32 = 20;
 /// Longest line of a chunk's size with its extensions, and longest trailer section.
-const LONGEST_CHUNK_LINE: usize = 8 * 1024;
+pub const CHUNK_LINE: usize = 8 * 1024;
 /// Most bytes of a body kept only for showing it, when nobody checks it.
 pub const SHOWN_BODY: usize = 64 * 1024;
 /// Most bytes of a body kept for a check that doesn't say how long it must be: a body without end must not fill the
@@ -341,7 +341,7 @@ impl AnswerReader {
                     let Some(rest) = self.take_line(bytes)? else { return Ok(&[]) };
                     bytes = rest;
                     self.trailers += self.line.len();
-                    if self.trailers > LONGEST_CHUNK_LINE {
+                    if self.trailers > CHUNK_LINE {
                         return Err(Malformed::Chunk);
                     }
                     // An empty line ends the trailers; a trailer is a field like any other.
@@ -374,7 +374,7 @@ impl AnswerReader {
     fn take_line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         let end = bytes.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
         let length = end.unwrap_or(bytes.len());
-        if self.line.len() + length > LONGEST_CHUNK_LINE {
+        if self.line.len() + length > CHUNK_LINE {
             return Err(Malformed::Chunk);
         }
         self.line.extend_from_slice(&bytes[..length]);

@@ -12,6 +12,8 @@ mod clock;
 mod closed;
 mod drive;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod intake;
 mod open;
 mod options;
