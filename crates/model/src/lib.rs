@@ -14,10 +14,15 @@ pub mod operation;
 pub mod output;
 pub mod plan;
 pub mod record;
+pub mod slo;
 pub mod stack;
+pub mod stages;
+pub mod traffic;
 pub mod units;
 pub mod warning;
 
 pub use operation::Operation;
+pub use slo::{Slo, Slos};
 pub use stack::StackName;
+pub use stages::{StageSpec, Stages};
 pub use units::{Rate, Span};
