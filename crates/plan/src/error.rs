@@ -25,6 +25,16 @@ pub enum PlanError {
         /// A line that would be right.
         example: String,
     },
+    /// An argument of a command that can't be used as written.
+    #[error("{argument}: {message}\n  example: {example}")]
+    Argument {
+        /// Which argument, as it is typed.
+        argument: String,
+        /// What is wrong, with the value.
+        message: String,
+        /// One that would be right.
+        example: String,
+    },
     /// No plan of this name.
     #[error(
         "no plan is called `{name}`: the plans are {known}; or give a path, for instance `plans/smoke.toml`"

@@ -1,10 +1,11 @@
-//! Files -> validated, ordered, seeded work: the catalogue of `stacks/`, the plans of `plans/`, and the
-//! order of slices. Reads files and nothing else; starts nothing.
+//! Files -> validated, ordered, seeded work: the catalogue of `stacks/`, the plans of `plans/`, the order of slices,
+//! and the traffic of a load. Reads files and nothing else; starts nothing.
 
 mod catalogue;
 mod error;
 mod file;
 mod order;
+pub mod traffic;
 
 pub use catalogue::{AppEntry, Catalogue, FrontEntry, ResolvedStack, ServerEntry};
 pub use error::PlanError;
