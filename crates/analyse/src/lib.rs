@@ -5,6 +5,7 @@
 mod cells;
 mod estimates;
 mod health;
+pub mod load;
 mod ranks;
 mod sentences;
 pub mod statistics;

@@ -1,9 +1,13 @@
 //! Options as written.
 
+mod load;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dyno_model::{Span, StackName};
+
+pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,10 +16,12 @@ Examples:
   dyno check flask/gunicorn    does this stack answer the contract?
   dyno up flask/uwsgi/nginx    bring one stack up and look around
   dyno report runs/…           make a run's report again
+  dyno load http://127.0.0.1:8000/ -c 64 -d 10s    load one URL
 
 Exit codes:
   0  done                          4  nothing could be measured, or the database refuses
-  1  a stack fails the contract    5  another dyno is at work with the same cache
+  1  a stack fails the contract,   5  another dyno is at work with the same cache
+     or a goal is missed
   2  wrong usage or plan           6  a file can't be written or read (a full disk)
   3  a part is missing             130  stopped by Ctrl-C; what was measured is kept";
 
@@ -75,6 +81,8 @@ pub enum Command {
     Report(ReportOptions),
     /// Bring stacks up on their ports, to look around, until Ctrl-C
     Up(Stacks),
+    /// Load one URL, or a mix of requests, and say what the numbers are worth
+    Load(Box<LoadOptions>),
     /// Print the JSON Schemas of the machine formats
     Schema,
 }

@@ -1,5 +1,6 @@
 //! What each command does: a request to the lab, or a view of what is recorded.
 
+pub mod load;
 mod view;
 
 use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};

@@ -1,20 +1,26 @@
 //! Errors of the whole program and their exit codes, as `dyno --help` documents them.
 
 use dyno_lab::LabError;
+use dyno_load::LoadError;
 use dyno_plan::PlanError;
 use dyno_provision::ProvisionError;
 use dyno_record::RecordError;
 
+use crate::commands::load::LoadCommandError;
+
 /// What ended the program.
 pub type Error = Box<dyn std::error::Error>;
 
-/// A stack fails the contract, or a trial failed.
+/// A stack fails the contract, a trial failed, or a goal was missed.
 pub const FAILED: u8 = 1;
-const USAGE: u8 = 2;
+/// Wrong usage.
+pub const USAGE: u8 = 2;
 const MISSING: u8 = 3;
-const NOTHING_MEASURED: u8 = 4;
+/// Nothing could be measured.
+pub const NOTHING_MEASURED: u8 = 4;
 const LOCKED: u8 = 5;
-const FILES: u8 = 6;
+/// A file can't be written or read.
+pub const FILES: u8 = 6;
 /// Ctrl-C, as shells have it: 128 + SIGINT.
 pub const STOPPED: u8 = 130;
 
@@ -35,6 +41,12 @@ pub fn code(error: &Error) -> u8 {
     }
     if let Some(error) = error.downcast_ref::<ProvisionError>() {
         return provision(error);
+    }
+    if let Some(error) = error.downcast_ref::<LoadCommandError>() {
+        return error.code();
+    }
+    if error.is::<LoadError>() {
+        return NOTHING_MEASURED;
     }
     if error.is::<RecordError>() || error.is::<std::io::Error>() {
         return FILES;

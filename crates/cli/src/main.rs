@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Doctor => commands::doctor(&arguments.common),
         Command::Report(options) => commands::report(&arguments.common, options),
         Command::Up(options) => commands::up(&arguments.common, options),
+        Command::Load(options) => commands::load::load(&arguments.common, options),
         Command::Schema => schemas::print(),
     };
     result.unwrap_or_else(|error| {

@@ -1,0 +1,258 @@
+//! Options as written -> what is carried out, with the words for it.
+
+use std::{thread, time::Duration};
+
+use dyno_load::{
+    Arrivals, Choice, Drive, DriveModel, EngineOptions, Protocol, Schedule, Stage, TlsOptions, Trust,
+    WireKind,
+};
+use dyno_model::{
+    Span,
+    load::Target,
+    traffic::{Origin, Scheme, Traffic},
+};
+
+use super::error::LoadCommandError;
+use crate::arguments::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
+
+/// How long a load is where nothing says it.
+const DEFAULT_LENGTH: Duration = Duration::from_secs(10);
+/// Longest interval: a load that is killed loses no more of its logs.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a load of unknown length is told.
+const USUAL_INTERVAL: Duration = Duration::from_millis(200);
+/// Intervals that a load should have at least, for estimates over parts of it.
+const FEWEST_INTERVALS: u32 = 25;
+
+/// A load as resolved.
+#[derive(Debug)]
+pub struct Order {
+    /// For the engine.
+    pub drive: Drive,
+    /// `closed loop, 64 connections, 10s`.
+    pub words: String,
+    /// From the begin of the load to the end of the measured window; `None` where a number of requests ends it.
+    pub length: Option<Duration>,
+    /// Whether the schedule's rate stays the same: stages and recordings change it, and a closed loop has none.
+    pub constant_rate: bool,
+}
+
+/// What is to be carried out against `target`.
+///
+/// # Errors
+/// Options that this machine can't carry out.
+pub fn order(
+    options: &LoadOptions,
+    traffic: &Traffic,
+    origin: &Origin,
+    target: Target,
+) -> Result<Order, LoadCommandError> {
+    let when = &options.model;
+    let threads = threads(when)?;
+    let (requests, weights) = traffic.flatten();
+    let choice = Choice::weighted(&weights);
+    let (model, length) = model(when, choice)?;
+    let open = matches!(model, DriveModel::Open { .. });
+    // More connections than requests would only be opened and closed.
+    let connections = when.requests.map_or(when.connections, |requests| {
+        when.connections.min(u32::try_from(requests).unwrap_or(u32::MAX))
+    });
+    let every = every(length.map(|length| length.saturating_sub(when.warm_up.0)));
+    Ok(Order {
+        words: words(options, threads, connections),
+        drive: Drive {
+            target,
+            requests,
+            model,
+            connections,
+            threads,
+            options: engine_options(&options.connection, origin),
+            guard: when.warm_up.0,
+            every,
+        },
+        length,
+        constant_rate: open && when.rate.is_some(),
+    })
+}
+
+fn threads(when: &ModelOptions) -> Result<u32, LoadCommandError> {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    if when.threads as usize > cpus {
+        let plural = if cpus == 1 { "CPU" } else { "CPUs" };
+        return Err(LoadCommandError::Options(format!(
+            "--threads {}: this machine gives {cpus} {plural}, and a thread without a CPU of its own waits where \
+             it should send, which would be seen as the server's latency\n  example: --threads {cpus}",
+            when.threads
+        )));
+    }
+    Ok(when.threads.min(when.connections))
+}
+
+/// The load model, and its length from the begin where that is known.
+fn model(when: &ModelOptions, choice: Choice) -> Result<(DriveModel, Option<Duration>), LoadCommandError> {
+    let arrivals = match when.arrivals {
+        Some(ArrivalsOption::Uniform) => Arrivals::Uniform,
+        Some(ArrivalsOption::Poisson) | None => Arrivals::Poisson,
+    };
+    if when.arrivals.is_some() && when.rate.is_none() && when.stages.is_none() {
+        return Err(LoadCommandError::Options(
+            "--arrivals says how the requests of --rate or --stages are spread, and there are none\n  \
+             example: --rate 500/s --arrivals uniform"
+                .to_owned(),
+        ));
+    }
+    let length = when.warm_up.0 + when.duration.map_or(DEFAULT_LENGTH, |span| span.0);
+    if let Some(stages) = &when.stages {
+        let mut all: Vec<Stage> = stages
+            .0
+            .iter()
+            .map(|one| Stage { length: one.length.0, from_per_s: one.from_per_s, to_per_s: one.to_per_s })
+            .collect();
+        if when.warm_up.0 > Duration::ZERO {
+            let first_per_s = all[0].from_per_s;
+            all.insert(0, Stage { length: when.warm_up.0, from_per_s: first_per_s, to_per_s: first_per_s });
+        }
+        let schedule = Schedule::new(all, arrivals, choice, when.seed);
+        let length = schedule.length();
+        return Ok((DriveModel::Open { schedule }, Some(length)));
+    }
+    if let Some(rate) = when.rate {
+        let make =
+            |length, choice| Schedule::new(vec![Stage::constant(rate, length)], arrivals, choice, when.seed);
+        let schedule = match when.requests {
+            None => make(length, choice),
+            // A schedule that ends with its last request: the same times, for the rate is the same.
+            Some(requests) => {
+                let longest = if when.duration.is_some() { length } else { Duration::MAX / 4 };
+                let last_ns = make(longest, choice.clone()).limit(requests).last().map_or(0, |due| due.at_ns);
+                make(Duration::from_nanos(last_ns + 1), choice).limit(requests)
+            }
+        };
+        let length = schedule.length();
+        return Ok((DriveModel::Open { schedule }, Some(length)));
+    }
+    let endless = when.requests.is_some() && when.duration.is_none();
+    let length = if endless { Duration::MAX } else { length };
+    let think = when.think.map_or(Duration::ZERO, |span| span.0);
+    let model = DriveModel::Closed { length, think, requests: when.requests, choice, seed: when.seed };
+    Ok((model, (!endless).then_some(length)))
+}
+
+/// How often a load whose measured window has this length is told: at least 25 times where that isn't too often,
+/// and at least once in a second.
+fn every(window: Option<Duration>) -> Duration {
+    let Some(window) = window else { return USUAL_INTERVAL };
+    let steps = [500, 250, 200, 100, 50, 20, 10].map(Duration::from_millis);
+    let fits = |every: &Duration| *every * FEWEST_INTERVALS <= window;
+    std::iter::once(LONGEST_INTERVAL).chain(steps).find(fits).unwrap_or(Duration::from_millis(10))
+}
+
+fn engine_options(options: &ConnectionOptions, origin: &Origin) -> EngineOptions {
+    let host = options.host.clone().unwrap_or_else(|| origin.authority());
+    let trust = match &options.ca {
+        Some(path) => Trust::Authorities(path.clone()),
+        None if options.insecure => Trust::Anybody,
+        None => Trust::System,
+    };
+    let tls = (origin.scheme == Scheme::Https).then(|| TlsOptions {
+        server_name: options.host.as_deref().map_or(origin.host.as_str(), without_port).to_owned(),
+        trust,
+    });
+    EngineOptions {
+        connect_timeout: options.connect_timeout.0,
+        request_timeout: options.timeout.0,
+        host: Some(host),
+        keep_alive: !options.no_keep_alive,
+        protocol: if options.http2 { Protocol::Http2 } else { Protocol::Http1 },
+        streams: options.streams,
+        tls,
+        wire: match options.engine {
+            EngineOption::Best => WireKind::Best,
+            EngineOption::IoUring => WireKind::Uring,
+            EngineOption::Epoll => WireKind::Epoll,
+        },
+        ..EngineOptions::default()
+    }
+}
+
+/// `example.org:443` and `[::1]:443` without the port.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host.trim_start_matches('[').trim_end_matches(']')
+        }
+        _ => authority.trim_start_matches('[').trim_end_matches(']'),
+    }
+}
+
+fn words(options: &LoadOptions, threads: u32, connections: u32) -> String {
+    let when = &options.model;
+    let mut words = Vec::new();
+    let arrivals = match when.arrivals {
+        Some(ArrivalsOption::Uniform) => "uniform",
+        Some(ArrivalsOption::Poisson) | None => "Poisson",
+    };
+    words.push(match (&when.rate, &when.stages, &when.replay) {
+        (Some(rate), _, _) => format!("open loop, {rate}, {arrivals} arrivals"),
+        (_, Some(stages), _) => format!("open loop, stages {stages}, {arrivals} arrivals"),
+        (_, _, Some(file)) => format!("open loop, times of {}", file.display()),
+        _ => "closed loop".to_owned(),
+    });
+    words.push(plural(u64::from(connections), "connection"));
+    if options.connection.streams > 1 {
+        words.push(format!("{} streams each", options.connection.streams));
+    }
+    if threads > 1 {
+        words.push(plural(u64::from(threads), "thread"));
+    }
+    if let Some(think) = when.think {
+        words.push(format!("think time {think}"));
+    }
+    match (when.requests, when.duration) {
+        (Some(requests), None) => words.push(plural(requests, "request")),
+        (Some(requests), Some(span)) => words.push(format!("{span} or {}", plural(requests, "request"))),
+        (None, _) if when.stages.is_some() || when.replay.is_some() => {}
+        (None, span) => words.push(span.unwrap_or(Span(DEFAULT_LENGTH)).to_string()),
+    }
+    if when.warm_up != Span::default() {
+        words.push(format!("after a warm-up of {}", when.warm_up));
+    }
+    if options.connection.no_keep_alive {
+        words.push("a connection for each request".to_owned());
+    }
+    words.join(", ")
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_has_enough_intervals_and_none_longer_than_a_second() {
+        for (window_ms, every_ms) in
+            [(10_000, 250), (5_000, 200), (30_000, 1_000), (3_600_000, 1_000), (1_000, 20), (100, 10)]
+        {
+            let every = every(Some(Duration::from_millis(window_ms)));
+            assert_eq!(every, Duration::from_millis(every_ms), "{window_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_a_name_without_a_port() {
+        for (written, name) in [
+            ("example.org:443", "example.org"),
+            ("example.org", "example.org"),
+            ("[::1]:443", "::1"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(without_port(written), name);
+        }
+    }
+}
