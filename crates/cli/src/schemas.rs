@@ -21,6 +21,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("record-run", schema_for!(Run)),
         ("record-block", schema_for!(Block)),
         ("plan", schema_for!(dyno_plan::PlanFile)),
+        ("traffic", schema_for!(dyno_plan::traffic::TrafficFile)),
     ]
 }
 

@@ -1,8 +1,13 @@
 //! The engine's checks of itself (METHOD, section 2), pure functions of what it counted.
 
-use dyno_model::load::{Pacing, SliceOutcome};
+use std::time::Duration;
 
-use crate::schedule::Schedule;
+use dyno_model::{
+    load::{Pacing, SliceOutcome},
+    output::{SelfCheck, SelfCheckOutcome},
+};
+
+use crate::{drive::Driven, schedule::Schedule};
 
 /// A check that failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +103,12 @@ pub fn pacing(sends: &[u64], schedule: &Schedule) -> Option<Pacing> {
     Some(Pacing { a_squared: a_squared * (1.0 + 0.6 / count), gaps: gaps.len() as u64 })
 }
 
+/// A² grows with the number of gaps however small the difference is; per gap it measures the difference itself. Timers
+/// that are late by a fifth of the mean gap stay below the first of these, ticks as long as two gaps are far beyond the
+/// second.
+const SMALL_MISFIT: f64 = 0.02;
+const LARGE_MISFIT: f64 = 0.1;
+
 /// G3: requests go out as a Poisson process does, when the schedule is one.
 pub fn g3(outcome: &SliceOutcome) -> Option<Failed> {
     let pacing = outcome.pacing?;
@@ -105,7 +116,8 @@ pub fn g3(outcome: &SliceOutcome) -> Option<Failed> {
         "sending fits no Poisson process: A² = {:.2} over {} gaps, where {EXPONENTIAL} is the limit",
         pacing.a_squared, pacing.gaps
     );
-    (pacing.a_squared >= EXPONENTIAL).then_some(Failed { id: "G3", text })
+    let misfit = pacing.a_squared / pacing.gaps as f64;
+    (pacing.a_squared >= EXPONENTIAL && misfit >= SMALL_MISFIT).then_some(Failed { id: "G3", text })
 }
 
 /// Largest time that answers may lie unread while no receive timestamp says when they came, and its share of the
@@ -129,6 +141,76 @@ pub fn g7(outcome: &SliceOutcome) -> Option<Failed> {
         outcome.unstamped
     );
     (!stamped || !small).then_some(Failed { id: "G7", text })
+}
+
+/// Everything that the engine can say of itself after a load of `length` (its window, guard and drain), also what speaks
+/// for the numbers. `quantiles` (0..=1) are those that are reported.
+pub fn examine(driven: &Driven, length: Duration, quantiles: &[f64]) -> Vec<SelfCheck> {
+    let outcome = &driven.outcome;
+    let mut checks = vec![
+        told("G1", g1(outcome), SelfCheckOutcome::Fail, "every request was sent and has an outcome"),
+        lateness(outcome, quantiles),
+    ];
+    checks.push(match outcome.pacing {
+        None => not_made("G3", "no Poisson arrivals, or too few of them"),
+        Some(pacing) => {
+            let misfit = pacing.a_squared / pacing.gaps as f64;
+            let outcome_of =
+                if misfit >= LARGE_MISFIT { SelfCheckOutcome::Fail } else { SelfCheckOutcome::Flag };
+            let right = format!("requests went out as a Poisson process does (A² = {:.2})", pacing.a_squared);
+            told("G3", g3(outcome), outcome_of, &right)
+        }
+    });
+    let length_ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let busiest = driven.threads.iter().max_by_key(|one| one.generator_cpu_ns).unwrap_or(outcome);
+    let share = busiest.generator_cpu_ns as f64 / length_ns as f64 * 100.0;
+    // A closed loop takes what it can get: its rate is then what both could do together.
+    let busy = if outcome.late.count() > 0 { SelfCheckOutcome::Fail } else { SelfCheckOutcome::Flag };
+    let right = format!("the generator used {share:.0} % of its core and didn't wait for it");
+    checks.push(told("G4", driven.threads.iter().find_map(|one| g4(one, length_ns)), busy, &right));
+    checks.push(told("G5", g5(outcome), SelfCheckOutcome::Fail, "requests in flight agree with latencies"));
+    let right = "the kernel's receive timestamps say when answers came, or they were read at once";
+    checks.push(told("G7", g7(outcome), SelfCheckOutcome::Flag, right));
+    let words = "whether the server was the limit isn't known: dyno didn't start it (dyno run knows)";
+    checks.push(not_made("G8", words));
+    checks
+}
+
+fn check(id: &str, outcome: SelfCheckOutcome, words: String) -> SelfCheck {
+    SelfCheck { id: id.to_owned(), outcome, words }
+}
+
+fn not_made(id: &str, words: &str) -> SelfCheck {
+    check(id, SelfCheckOutcome::NotMade, words.to_owned())
+}
+
+fn told(id: &str, failed: Option<Failed>, outcome: SelfCheckOutcome, right: &str) -> SelfCheck {
+    match failed {
+        Some(failed) => check(id, outcome, failed.text),
+        None => check(id, SelfCheckOutcome::Pass, right.to_owned()),
+    }
+}
+
+/// G2 over the reported percentiles: under 1 % passes, over 5 % fails.
+fn lateness(outcome: &SliceOutcome, quantiles: &[f64]) -> SelfCheck {
+    if outcome.late.count() == 0 {
+        return not_made("G2", "a closed loop has no schedule to be late for");
+    }
+    let shares = quantiles.iter().filter_map(|&quantile| Some((quantile, g2_share(outcome, quantile)?)));
+    let Some((quantile, share)) = shares.max_by(|a, b| a.1.total_cmp(&b.1)) else {
+        return not_made("G2", "nothing was measured");
+    };
+    let found = match share {
+        share if share > 0.05 => SelfCheckOutcome::Fail,
+        share if share > 0.01 => SelfCheckOutcome::Flag,
+        _ => SelfCheckOutcome::Pass,
+    };
+    let words = format!(
+        "at most {:.1} % of a percentile is the generator's own lateness (p{})",
+        share * 100.0,
+        quantile * 100.0
+    );
+    check("G2", found, words)
 }
 
 #[cfg(test)]
@@ -158,6 +240,24 @@ mod tests {
         assert_eq!(g4(&busy, 100), None);
         busy.generator_cpu_ns = 80;
         assert!(g4(&busy, 100).unwrap().text.contains("80 %"));
+    }
+
+    /// METHOD, part IV: a schedule in ticks of 2 ms must fail; the jitter of a real timer may not.
+    #[test]
+    fn sending_in_ticks_is_no_poisson_process_and_a_little_late_still_is() {
+        let rate = dyno_model::Rate::new_per_s(1000.0).unwrap();
+        let schedule = Schedule::poisson(rate, Duration::from_secs(10), 1, 3);
+        let sends: Vec<u64> = schedule.clone().map(|due| due.at_ns).collect();
+        let found = |sends: &[u64]| {
+            let mut outcome = outcome();
+            outcome.pacing = pacing(sends, &schedule);
+            g3(&outcome).map(|_| outcome.pacing.unwrap().a_squared / outcome.pacing.unwrap().gaps as f64)
+        };
+        assert_eq!(found(&sends), None);
+        let late: Vec<u64> = sends.iter().map(|at| at + 30_000 + at % 50_000).collect();
+        assert_eq!(found(&late), None);
+        let ticks: Vec<u64> = sends.iter().map(|at| at.next_multiple_of(2_000_000)).collect();
+        assert!(found(&ticks).unwrap() > LARGE_MISFIT);
     }
 
     #[test]

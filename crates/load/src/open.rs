@@ -64,6 +64,8 @@ impl Engine {
             let running = trial.marks(now, stopped);
             if stopped {
                 queue.give_up(now, &mut trial);
+            } else if !running {
+                queue.expire(now, self.options.request_timeout.as_nanos() as u64, &mut trial);
             }
             queue.release(now_ns(), &mut trial);
             self.send_waiting(&mut queue, &mut trial);
@@ -120,6 +122,22 @@ impl Queue {
             trial.recorder.counts.planned += 1;
             trial.recorder.begins(due.at_ns);
             self.waiting.push_back(due);
+        }
+    }
+
+    /// In the drain: what has waited for a connection as long as an answer may take isn't sent any more, else a server
+    /// that says nothing would be drained one time-out after another. It counts as the time-out or longer.
+    fn expire(&mut self, now_ns: u64, timeout_ns: u64, trial: &mut Trial<'_>) {
+        while self.waiting.front().is_some_and(|due| due.at_ns + timeout_ns <= now_ns)
+            && let Some(due) = self.waiting.pop_front()
+        {
+            trial.recorder.counts.not_sent += 1;
+            trial.recorder.ends(now_ns);
+            trial.recorder.latency_sum_ns += now_ns - due.at_ns;
+            if due.at_ns >= trial.guard_ns {
+                trial.recorder.now.latency.record_ns(now_ns - due.at_ns);
+                trial.recorder.now.latency_less_late.record_ns(now_ns - due.at_ns);
+            }
         }
     }
 

@@ -202,6 +202,8 @@ pub struct LoadOutput {
     pub seconds: f64,
     /// Right answers per second in the measured window.
     pub rate_per_s: f64,
+    /// Its 95 % interval over equal parts of this load; `null` where there are too few parts.
+    pub rate_interval_per_s: Option<(f64, f64)>,
     /// Latency, in microseconds: open loop from due to done, closed loop from sent to done (service time).
     /// Failures are in it as the timeout or longer.
     pub latency_us: Percentiles,

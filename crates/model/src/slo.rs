@@ -102,6 +102,26 @@ impl Slo {
     }
 }
 
+impl Slo {
+    /// What was measured, in words; `–` where nothing was.
+    pub fn measured(&self, figures: &Figures<'_>) -> String {
+        let ms = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), |ns| format!("{:.3} ms", ns / 1e6));
+        match self.limit {
+            Limit::Percentile(percent, _) => {
+                ms(figures.latency.quantile_ns(percent / 100.0).map(|ns| ns as f64))
+            }
+            Limit::Mean(_) => ms(figures.latency.mean_ns()),
+            Limit::Max(_) => ms(figures.latency.max_ns().map(|ns| ns as f64)),
+            Limit::Errors(_) => {
+                figures.errors.map_or_else(|| "–".to_owned(), |share| format!("{:.3} %", share * 100.0))
+            }
+            Limit::Rate(_) => {
+                figures.rate_per_s.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.1}/s"))
+            }
+        }
+    }
+}
+
 impl FromStr for Slo {
     type Err = SloError;
 

@@ -21,7 +21,7 @@ use dyno_model::traffic::Traffic;
 pub use address::{Address, AddressError};
 pub use har::{Left, LeftOut, read_har};
 pub use header::{HeaderError, parse_header};
-pub use mix::{ExpectFile, RequestFile, TrafficFile, read_mix};
+pub use mix::{ExpectFile, Pairs, RequestFile, TrafficFile, read_mix};
 pub use replay::read_replay;
 pub use single::{SingleRequest, single};
 

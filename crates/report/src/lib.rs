@@ -2,8 +2,10 @@
 
 mod figures;
 mod html;
+mod load;
 mod plot;
 mod text;
 
 pub use html::html;
+pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
 pub use text::{check_table, table};

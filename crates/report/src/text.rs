@@ -138,7 +138,7 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
 }
 
 /// Breaks a text into lines of at most `width`, further lines indented.
-fn wrap(text: &str, width: usize, indent: usize) -> String {
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last_mut().expect("there is always a line");

@@ -1,16 +1,23 @@
 //! `dyno load`: loads one URL, or a mix of requests. Needs no home, no catalogue, no cache.
 
 mod error;
+mod logs;
 mod order;
+mod picture;
 mod place;
+mod prometheus;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::atomic::Ordering, time::Instant};
 
-use dyno_load::drive;
+use dyno_analyse::load::{Part, Setting};
+use dyno_load::{DriveModel, Driven, Interval, checks, drive};
 use dyno_model::{
-    load::{Expect, ExpectBody, ExpectStatus, Request},
-    traffic::{Kind, Origin, Scheme, Traffic},
+    load::SliceOutcome,
+    output::{LoadOutput, SloResult},
+    slo::{Figures, Judgement},
+    traffic::Traffic,
 };
+use dyno_plan::traffic::{Replay, SingleRequest, read_replay, read_requests, single};
 
 pub use error::LoadCommandError;
 
@@ -20,51 +27,143 @@ use crate::{
     stop::STOP,
 };
 
+/// Percentiles that lateness is told of, for they are the ones that are reported.
+const REPORTED: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
+
 /// `dyno load`.
 pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
-    let traffic = traffic(options)?;
-    let origin = traffic.origin.clone().ok_or_else(|| LoadCommandError::Options("no URL".to_owned()))?;
+    let (traffic, replay) = traffic(options)?;
+    let origin = traffic.origin.clone().ok_or_else(|| {
+        let words = "the mix has no `base`, so a URL is needed\n  example: dyno load http://127.0.0.1:8000 --mix shop.toml";
+        LoadCommandError::Options(words.to_owned())
+    })?;
     let place = place::find(&origin, &options.connection)?;
-    let order = order::order(options, &traffic, &origin, place.target)?;
-    let driven = drive(&order.drive, &STOP, &mut |_| {})?;
-    let output = dyno_analyse::load::output(
-        &dyno_analyse::load::Setting {
-            url: options.url.clone().unwrap_or_default(),
-            load: order.words,
-            service_time: !matches!(order.drive.model, dyno_load::DriveModel::Open { .. }),
-        },
-        &driven.outcome,
-    );
+    let order = order::order(options, &traffic, &origin, place.target, replay.as_ref())?;
+    let setting = Setting {
+        url: options.url.clone().unwrap_or_else(|| origin.to_string()),
+        load: order.words,
+        service_time: !matches!(order.drive.model, DriveModel::Open { .. }),
+        steady: order.steady,
+    };
+    let metrics = options.output.prometheus.map(|listen| prometheus::Metrics::serve(listen.0)).transpose()?;
+    let mut csv = options.output.csv.as_deref().map(logs::Csv::create).transpose()?;
+    let mut picture = picture::Picture::new(common.quiet, order.length);
+    let begin = Instant::now();
+    let driven = logs::with_hlog(options.output.hlog.as_deref(), &setting, |hlog| {
+        let mut failure = None;
+        let driven = drive(&order.drive, &STOP, &mut |interval: &Interval| {
+            picture.show(interval);
+            if let Some(metrics) = &metrics {
+                metrics.update(interval);
+            }
+            let written =
+                hlog(interval).and_then(|()| csv.as_mut().map_or(Ok(()), |csv| csv.write(interval)));
+            if let Err(error) = written {
+                failure.get_or_insert(error);
+            }
+        });
+        picture.finish();
+        // What was measured is shown though a log could not be written.
+        if let Some(failure) = failure {
+            eprintln!("dyno: {failure}");
+        }
+        driven
+    })??;
+    let length = begin.elapsed();
+    let mut output = dyno_analyse::load::output(&setting, &driven.outcome, &parts(&driven));
+    output.checks.extend(checks::examine(&driven, length, &REPORTED));
+    output.checks.sort_by(|a, b| a.id.cmp(&b.id));
+    output.slo = goals(options, &driven.outcome);
     if common.format == Format::Json {
         println!("{}", serde_json::to_string_pretty(&output)?);
     } else {
-        println!("{output:#?}");
+        let color =
+            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout());
+        print!("{}", dyno_report::load_summary(&output, &place.words, color));
     }
-    let stopped = STOP.load(std::sync::atomic::Ordering::Relaxed);
-    Ok(ExitCode::from(match () {
-        () if stopped => exit::STOPPED,
-        () if output.completed == 0 => exit::NOTHING_MEASURED,
-        () => 0,
-    }))
+    Ok(ExitCode::from(code(&output)))
 }
 
-fn traffic(options: &LoadOptions) -> Result<Traffic, LoadCommandError> {
-    let url = options.url.clone().unwrap_or_default();
-    let bad = || LoadCommandError::Options(format!("`{url}` isn't a URL\n  example: http://127.0.0.1:8000/"));
-    let (scheme, rest) = url.split_once("://").ok_or_else(bad)?;
-    let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-    let port = if port.is_empty() { scheme.default_port() } else { port.parse().map_err(|_| bad())? };
-    let request = Request {
-        method: "GET".to_owned(),
-        target: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
-        headers: Vec::new(),
-        body: Vec::new(),
-        expect: Expect { status: ExpectStatus::Success, body: ExpectBody::Any },
+fn code(output: &LoadOutput) -> u8 {
+    match () {
+        () if STOP.load(Ordering::Relaxed) => exit::STOPPED,
+        () if output.completed == 0 => exit::NOTHING_MEASURED,
+        () if output.slo.iter().any(|slo| !slo.met) => exit::FAILED,
+        () => 0,
+    }
+}
+
+/// What is sent, and when if that was written down or recorded.
+fn traffic(options: &LoadOptions) -> Result<(Traffic, Option<Replay>), Error> {
+    let url = options.url.as_deref();
+    let replay = options.model.replay.as_deref();
+    let recording =
+        replay.filter(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("har")));
+    if let Some(path) = recording {
+        let requests = read_requests(path, url)?;
+        left_out(&requests);
+        return Ok((requests.traffic, requests.recorded));
+    }
+    let traffic = match &options.request.mix {
+        Some(path) => {
+            let requests = read_requests(path, url)?;
+            left_out(&requests);
+            requests.traffic
+        }
+        None => single(&single_request(options)?)?,
     };
-    Ok(Traffic {
-        origin: Some(Origin { scheme, host: host.to_owned(), port }),
-        kinds: vec![Kind { name: "GET".to_owned(), weight: 1.0, requests: vec![request] }],
+    let replay = replay.map(|path| read_replay(path, &traffic)).transpose()?;
+    Ok((traffic, replay))
+}
+
+fn left_out(requests: &dyno_plan::traffic::Requests) {
+    for left in &requests.left_out {
+        eprintln!("left out: {left}");
+    }
+}
+
+fn single_request(options: &LoadOptions) -> Result<SingleRequest, LoadCommandError> {
+    let url = options.url.clone().ok_or_else(|| {
+        let words = "there is no URL\n  example: dyno load http://127.0.0.1:8000/ --replay times.csv";
+        LoadCommandError::Options(words.to_owned())
+    })?;
+    let (request, answer) = (&options.request, &options.answer);
+    Ok(SingleRequest {
+        url,
+        method: request.method.clone(),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+        json: request.json.clone(),
+        form: request.form.clone(),
+        data: request.data.clone(),
+        expect_status: answer.expect_status,
+        expect_body: answer.expect_body.clone(),
+        expect_json: answer.expect_json.clone(),
+        expect_size: answer.expect_size,
     })
+}
+
+fn parts(driven: &Driven) -> Vec<Part> {
+    let measured = driven.intervals.iter().filter(|interval| interval.measured);
+    measured
+        .map(|interval| Part {
+            seconds: interval.length.as_secs_f64(),
+            completed: interval.counts.completed,
+            latency: interval.latency.clone(),
+        })
+        .collect()
+}
+
+fn goals(options: &LoadOptions, outcome: &SliceOutcome) -> Vec<SloResult> {
+    let figures = Figures::of(outcome);
+    let all = options.output.slo.iter().flat_map(|slos| &slos.0);
+    all.map(|slo| {
+        let judgement = slo.judge(&figures);
+        let measured = match judgement {
+            Judgement::Unknown => "nothing was measured".to_owned(),
+            Judgement::Met | Judgement::Missed => slo.measured(&figures),
+        };
+        SloResult { slo: slo.to_string(), met: judgement == Judgement::Met, measured }
+    })
+    .collect()
 }

@@ -32,10 +32,11 @@ pub struct TrafficFile {
     #[serde(default)]
     pub base: Option<String>,
     /// Headers of every request; a request's own go before.
-    #[serde(default, deserialize_with = "pairs")]
+    #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
-    pub headers: Vec<(String, String)>,
+    pub headers: Pairs,
     /// The requests, at least one.
+    #[schemars(length(min = 1))]
     pub request: Vec<RequestFile>,
 }
 
@@ -48,6 +49,7 @@ pub struct RequestFile {
     pub name: Option<String>,
     /// Its share of all requests is its weight over the sum of weights. Above zero.
     #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub weight: f64,
     /// `GET` when left out, `POST` when there is a body.
     #[serde(default)]
@@ -58,9 +60,9 @@ pub struct RequestFile {
     #[serde(default)]
     pub data: Option<PathBuf>,
     /// Its headers.
-    #[serde(default, deserialize_with = "pairs")]
+    #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
-    pub headers: Vec<(String, String)>,
+    pub headers: Pairs,
     /// Body as a text; cells are put in as they are.
     #[serde(default)]
     pub body: Option<String>,
@@ -69,9 +71,9 @@ pub struct RequestFile {
     #[schemars(with = "Option<Value>")]
     pub json: Option<Value>,
     /// Body as the fields of a form.
-    #[serde(default, deserialize_with = "some_pairs")]
+    #[serde(default)]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
-    pub form: Option<Vec<(String, String)>>,
+    pub form: Option<Pairs>,
     /// Body from a file, relative to this one; placeholders are replaced when there is `data` and it is UTF-8.
     #[serde(default)]
     pub body_file: Option<PathBuf>,
@@ -101,30 +103,31 @@ const fn one() -> f64 {
 }
 
 /// A table of texts, in its order.
-fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
-    struct Pairs;
+#[derive(Debug, Default)]
+pub struct Pairs(pub Vec<(String, String)>);
 
-    impl<'de> Visitor<'de> for Pairs {
-        type Value = Vec<(String, String)>;
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a table of texts")
-        }
+        impl<'de> Visitor<'de> for Table {
+            type Value = Pairs;
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut pairs = Vec::new();
-            while let Some(pair) = map.next_entry()? {
-                pairs.push(pair);
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of texts")
             }
-            Ok(pairs)
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
         }
+
+        deserializer.deserialize_map(Table)
     }
-
-    deserializer.deserialize_map(Pairs)
-}
-
-fn some_pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<(String, String)>>, D::Error> {
-    pairs(deserializer).map(Some)
 }
 
 /// A TOML value as JSON. Dates become texts; JSON has no infinity.
@@ -172,7 +175,7 @@ pub fn read_mix(path: &Path, url: Option<&str>) -> Result<Traffic, PlanError> {
     for (index, request) in written.request.into_iter().enumerate() {
         let is_named = request.name.is_some();
         let fail = |keys: &[&str], message| lines.error(Some(index), keys, message);
-        let mut kind = draft::kind(&draft(request, &written.headers, base.as_ref(), path, &fail)?, &fail)?;
+        let mut kind = draft::kind(&draft(request, &written.headers.0, base.as_ref(), path, &fail)?, &fail)?;
         if is_named && names.has(&kind.name) {
             return Err(fail(&["name"], format!("two requests are called `{}`", kind.name)));
         }
@@ -205,13 +208,13 @@ fn draft(
     fail: &Fail<'_>,
 ) -> Result<Draft, PlanError> {
     let beside = |name: PathBuf| path.parent().unwrap_or(Path::new("")).join(name);
-    let is_own = |name: &str| request.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    let is_own = |name: &str| request.headers.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     let common = common.iter().filter(|(name, _)| !is_own(name)).cloned();
     let RequestFile { body, json, form, body_file, expect, .. } = request;
     let bodies = [
         body.map(DraftBody::Text),
         json.map(DraftBody::Json),
-        form.map(DraftBody::Form),
+        form.map(|Pairs(fields)| DraftBody::Form(fields)),
         body_file.map(|name| DraftBody::File(beside(name))),
     ];
     let answers = [
@@ -225,7 +228,7 @@ fn draft(
         method: request.method,
         prefix: base.map_or_else(String::new, |base| base.prefix.clone()),
         path: request.path,
-        headers: common.chain(request.headers.iter().cloned()).collect(),
+        headers: common.chain(request.headers.0.iter().cloned()).collect(),
         authorization: base.and_then(|base| base.authorization.clone()),
         bodies: bodies.into_iter().flatten().collect(),
         status: expect.status,

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use dyno_load::{
-    Arrivals, Choice, Drive, DriveModel, EngineOptions, Protocol, Schedule, Stage, TlsOptions, Trust,
+    Arrivals, Choice, Drive, DriveModel, Due, EngineOptions, Protocol, Schedule, Stage, TlsOptions, Trust,
     WireKind,
 };
 use dyno_model::{
@@ -14,6 +14,7 @@ use dyno_model::{
 
 use super::error::LoadCommandError;
 use crate::arguments::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
+use dyno_plan::traffic::Replay;
 
 /// How long a load is where nothing says it.
 const DEFAULT_LENGTH: Duration = Duration::from_secs(10);
@@ -33,8 +34,8 @@ pub struct Order {
     pub words: String,
     /// From the begin of the load to the end of the measured window; `None` where a number of requests ends it.
     pub length: Option<Duration>,
-    /// Whether the schedule's rate stays the same: stages and recordings change it, and a closed loop has none.
-    pub constant_rate: bool,
+    /// Whether the load is meant to stay the same: stages and recordings change it.
+    pub steady: bool,
 }
 
 /// What is to be carried out against `target`.
@@ -46,13 +47,16 @@ pub fn order(
     traffic: &Traffic,
     origin: &Origin,
     target: Target,
+    replay: Option<&Replay>,
 ) -> Result<Order, LoadCommandError> {
     let when = &options.model;
     let threads = threads(when)?;
     let (requests, weights) = traffic.flatten();
     let choice = Choice::weighted(&weights);
-    let (model, length) = model(when, choice)?;
-    let open = matches!(model, DriveModel::Open { .. });
+    let (model, length) = match replay {
+        Some(replay) => replayed(replay),
+        None => model(when, choice)?,
+    };
     // More connections than requests would only be opened and closed.
     let connections = when.requests.map_or(when.connections, |requests| {
         when.connections.min(u32::try_from(requests).unwrap_or(u32::MAX))
@@ -71,7 +75,7 @@ pub fn order(
             every,
         },
         length,
-        constant_rate: open && when.rate.is_some(),
+        steady: when.stages.is_none() && replay.is_none(),
     })
 }
 
@@ -86,6 +90,17 @@ fn threads(when: &ModelOptions) -> Result<u32, LoadCommandError> {
         )));
     }
     Ok(when.threads.min(when.connections))
+}
+
+/// A schedule that was written down or recorded.
+fn replayed(replay: &Replay) -> (DriveModel, Option<Duration>) {
+    let due = |&(at, request): &(Duration, usize)| Due {
+        at_ns: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
+        request,
+    };
+    let schedule = Schedule::replay(replay.iter().map(due).collect());
+    let length = schedule.length();
+    (DriveModel::Open { schedule }, Some(length))
 }
 
 /// The load model, and its length from the begin where that is known.

@@ -1,0 +1,276 @@
+//! One load of `dyno load` as text: the summary for people, a line of CSV for each interval, Prometheus' text.
+
+use std::fmt::Write;
+
+use dyno_model::{
+    histogram::LatencyHistogram,
+    load::Counts,
+    output::{CurvePoint, LatencyKind, LoadOutput, Percentiles, SelfCheck, SelfCheckOutcome},
+};
+
+use crate::{
+    figures::{number, time_us},
+    text::wrap,
+};
+
+const BAR: usize = 24;
+
+/// The summary: whether it may be believed, counts that add up, rate, percentiles with intervals, checks.
+pub fn load_summary(output: &LoadOutput, place: &str, color: bool) -> String {
+    let bold = |words: &str| if color { format!("\x1b[1m{words}\x1b[0m") } else { words.to_owned() };
+    let mut text = String::new();
+    let failed: Vec<&SelfCheck> = of(output, SelfCheckOutcome::Fail);
+    if !failed.is_empty() {
+        let ids: Vec<&str> = failed.iter().map(|check| check.id.as_str()).collect();
+        let _ = writeln!(text, "{}", bold(&format!("Don't trust these numbers: {} failed", ids.join(", "))));
+        text += &lines(&failed);
+        text.push('\n');
+    }
+    let _ = writeln!(text, "{}", wrap(&format!("{} at {place}", output.url), 80, 2));
+    let _ = writeln!(text, "{}", wrap(&format!("{}; {}", output.load, output.engine), 80, 2));
+    text.push('\n');
+    text += &counts(output);
+    let interval = output.rate_interval_per_s.map_or_else(
+        || " (no interval: too few parts)".to_owned(),
+        |(low, high)| format!(" [{}, {}]", number(low), number(high)),
+    );
+    let _ = writeln!(
+        text,
+        "rate       {} right answers/s{interval} over {:.1} s",
+        bold(&number(output.rate_per_s)),
+        output.seconds
+    );
+    text += &latencies(output, &bold);
+    text += &rest(output);
+    text
+}
+
+fn of(output: &LoadOutput, outcome: SelfCheckOutcome) -> Vec<&SelfCheck> {
+    output.checks.iter().filter(|check| check.outcome == outcome).collect()
+}
+
+fn lines(checks: &[&SelfCheck]) -> String {
+    checks.iter().fold(String::new(), |mut text, check| {
+        let _ = writeln!(text, "{}", wrap(&format!("  {} {}", check.id, check.words), 80, 5));
+        text
+    })
+}
+
+fn counts(output: &LoadOutput) -> String {
+    let mut text = format!(
+        "requests   {} planned = {} sent + {} not sent; {} answered right, {} failed\n",
+        number(output.planned as f64),
+        number(output.sent as f64),
+        number(output.not_sent as f64),
+        number(output.completed as f64),
+        number(output.failed.total() as f64),
+    );
+    let kinds = output.failed.by_kind().into_iter().filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{} {kind}", number(count as f64))).collect();
+    if !kinds.is_empty() {
+        let _ = writeln!(text, "failed     {}", kinds.join(", "));
+    }
+    let connections = output.connections;
+    let all = [
+        (connections.opened, "opened again"),
+        (connections.refused, "refused"),
+        (connections.timed_out, "timed out"),
+        (connections.failed, "not opened"),
+        (connections.closed_idle, "closed by the server while idle"),
+        (connections.unasked, "spoke before they were asked"),
+    ];
+    let seen: Vec<String> =
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    if !seen.is_empty() {
+        let _ = writeln!(text, "{}", wrap(&format!("connections {}", seen.join(", ")), 80, 11));
+    }
+    text
+}
+
+fn latencies(output: &LoadOutput, bold: &impl Fn(&str) -> String) -> String {
+    let title = match output.latency_kind {
+        LatencyKind::FromDue => "latency, from when each request was due".to_owned(),
+        LatencyKind::ServiceTime => {
+            format!(
+                "service time (closed loop: says nothing of waiting); longest stall {}",
+                time_us(output.longest_stall_us)
+            )
+        }
+    };
+    let mut text = format!("\n{}\n", bold(&title));
+    let largest = output.curve.last().map_or(0.0, |point| point.us);
+    let smallest = output.curve.first().map_or(0.0, |point| point.us);
+    for point in &output.curve {
+        let _ = writeln!(
+            text,
+            "{:>8} {:>10}  {:<24} {}",
+            format!("p{}", point.percentile),
+            time_us(point.us),
+            interval(point),
+            bar(point.us, smallest, largest)
+        );
+    }
+    if output.latency_us.count > 0 {
+        let _ = writeln!(
+            text,
+            "{:>8} {:>10}  {:<24} mean {}",
+            "max",
+            time_us(output.latency_us.max),
+            "",
+            time_us(output.latency_us.mean)
+        );
+    }
+    text
+}
+
+fn interval(point: &CurvePoint) -> String {
+    match (point.low_us, point.high_us) {
+        (Some(low), Some(high)) => format!("[{}, {}]", time_us(low), time_us(high)),
+        (Some(low), None) => format!("[{}, ?]", time_us(low)),
+        _ => "±?".to_owned(),
+    }
+}
+
+/// A bar on a logarithmic scale from the smallest to the largest percentile.
+fn bar(us: f64, smallest: f64, largest: f64) -> String {
+    let share = if largest > smallest { (us / smallest).ln() / (largest / smallest).ln() } else { 0.0 };
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
+    let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
+    format!("{}{part}", "█".repeat(eighths / 8))
+}
+
+fn rest(output: &LoadOutput) -> String {
+    let mut text = String::new();
+    let row = |text: &mut String, name: &str, one: &Percentiles, words: &str| {
+        if one.count > 0 {
+            let line = format!(
+                "{name:<10} p50 {}, p99 {}, max {}: {words}",
+                time_us(one.p50),
+                time_us(one.p99),
+                time_us(one.max)
+            );
+            let _ = writeln!(text, "{}", wrap(&line, 80, 11));
+        }
+    };
+    text.push('\n');
+    row(&mut text, "blocked", &output.blocked_us, "waited for a free connection, part of the latency");
+    row(&mut text, "late", &output.late_us, "the generator's own, part of the latency too");
+    let cpu = output.cpu_seconds;
+    let each = (cpu.user + cpu.system) * 1e6 / (output.sent.max(1)) as f64;
+    let _ = writeln!(
+        text,
+        "generator  {} CPU a request ({:.2} s user, {:.2} s system)",
+        time_us(each),
+        cpu.user,
+        cpu.system
+    );
+    let flagged = of(output, SelfCheckOutcome::Flag);
+    let count = |outcome| of(output, outcome).len();
+    let _ = writeln!(
+        text,
+        "checks     {} passed, {} flagged, {} failed, {} not made",
+        count(SelfCheckOutcome::Pass),
+        flagged.len(),
+        count(SelfCheckOutcome::Fail),
+        count(SelfCheckOutcome::NotMade)
+    );
+    text += &lines(&flagged);
+    for slo in &output.slo {
+        let word = if slo.met { "met" } else { "MISSED" };
+        let _ = writeln!(text, "goal       {} {word}: {}", slo.slo, slo.measured);
+    }
+    for wrong in output.wrong_answers.iter().take(3) {
+        let status = wrong.status.map_or_else(String::new, |status| format!(", status {status}"));
+        let body: String = wrong.body.chars().take(200).collect();
+        let body = if body.is_empty() { String::new() } else { format!(": {}", body.escape_debug()) };
+        let _ = writeln!(
+            text,
+            "{}",
+            wrap(&format!("wrong      {} {}{status}{body}", wrong.request, wrong.kind), 80, 11)
+        );
+    }
+    text
+}
+
+/// The head of the CSV of intervals.
+pub const LOAD_CSV_HEAD: &str =
+    "at_s,seconds,planned,sent,completed,failed,in_flight,p50_us,p90_us,p99_us,max_us,late_p99_us";
+
+/// One interval as a line of CSV; empty cells where nothing was measured.
+pub fn load_csv_line(
+    times_s: (f64, f64),
+    counts: Counts,
+    in_flight: u64,
+    latency: &LatencyHistogram,
+    late: &LatencyHistogram,
+) -> String {
+    let us = |histogram: &LatencyHistogram, quantile: f64| {
+        histogram.quantile_ns(quantile).map_or_else(String::new, |ns| format!("{:.3}", ns as f64 / 1e3))
+    };
+    format!(
+        "{:.6},{:.6},{},{},{},{},{in_flight},{},{},{},{},{}",
+        times_s.0,
+        times_s.1,
+        counts.planned,
+        counts.sent,
+        counts.completed,
+        counts.failed.total(),
+        us(latency, 0.5),
+        us(latency, 0.9),
+        us(latency, 0.99),
+        us(latency, 1.0),
+        us(late, 0.99),
+    )
+}
+
+/// Upper bounds of Prometheus' buckets, in seconds.
+const BUCKETS_S: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Everything so far in Prometheus' text format (version 0.0.4).
+pub fn load_prometheus(counts: Counts, in_flight: u64, latency: &LatencyHistogram) -> String {
+    let mut text = String::from(
+        "# HELP dyno_load_requests_total Requests by outcome.\n# TYPE dyno_load_requests_total counter\n",
+    );
+    let outcomes = [("completed", counts.completed), ("not_sent", counts.not_sent)];
+    for (outcome, count) in outcomes.into_iter().chain(counts.failed.by_kind()) {
+        let _ = writeln!(text, "dyno_load_requests_total{{outcome=\"{outcome}\"}} {count}");
+    }
+    text += "# HELP dyno_load_in_flight Requests due or sent, and unanswered.\n# TYPE dyno_load_in_flight gauge\n";
+    let _ = writeln!(text, "dyno_load_in_flight {in_flight}");
+    text += "# HELP dyno_load_latency_seconds Latency; from due to done in an open loop.\n\
+             # TYPE dyno_load_latency_seconds histogram\n";
+    for bound in BUCKETS_S {
+        let below = latency.inner().count_between(0, (bound * 1e9) as u64);
+        let _ = writeln!(text, "dyno_load_latency_seconds_bucket{{le=\"{bound}\"}} {below}");
+    }
+    let count = latency.count();
+    let sum = latency.mean_ns().unwrap_or(0.0) * count as f64 / 1e9;
+    let _ = writeln!(text, "dyno_load_latency_seconds_bucket{{le=\"+Inf\"}} {count}");
+    let _ = writeln!(text, "dyno_load_latency_seconds_sum {sum}\ndyno_load_latency_seconds_count {count}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_grow_with_the_logarithm() {
+        let lengths = [1.0, 10.0, 100.0].map(|us| bar(us, 1.0, 100.0).chars().count());
+        assert_eq!(lengths, [0, BAR / 2, BAR]);
+        assert_eq!(bar(5.0, 5.0, 5.0), "");
+    }
+
+    #[test]
+    fn prometheus_buckets_are_cumulative() {
+        let mut latency = LatencyHistogram::default();
+        for ns in [90_000, 200_000, 20_000_000_000] {
+            latency.record_ns(ns);
+        }
+        let text = load_prometheus(Counts { completed: 3, ..Counts::default() }, 2, &latency);
+        assert!(text.contains("dyno_load_requests_total{outcome=\"completed\"} 3\n"));
+        assert!(text.contains("le=\"0.0001\"} 1\n") && text.contains("le=\"0.00025\"} 2\n"), "{text}");
+        assert!(text.contains("le=\"10\"} 2\n") && text.contains("le=\"+Inf\"} 3\n"), "{text}");
+    }
+}
