@@ -354,6 +354,29 @@ fn nobody_listens() {
     }
 }
 
+/// With keep-alive all connections are to be open before the load begins. These never are for long.
+#[test]
+fn connections_that_end_at_once_are_an_error_or_counted() {
+    for load in loads() {
+        for script in
+            [vec![], vec![Step::Reset], vec![Step::Say(b"220 mail.example ESMTP\r\n".to_vec()), Step::Mute]]
+        {
+            let what = format!("{script:?}, {load:?}");
+            let server = FaultServer::tcp(script);
+            let load = Load { connect_timeout: Duration::from_millis(200), ..load };
+            let begin = Instant::now();
+            match load.run(Target::Tcp(server.address()), &get()) {
+                Err(error) => assert!(matches!(error, LoadError::Connect { .. }), "{what}: {error}"),
+                Ok(outcome) => {
+                    assert_sums(&outcome, &what);
+                    assert_eq!(outcome.counts.completed, 0, "{what}");
+                }
+            }
+            assert!(begin.elapsed() < NO_HANG, "{what}: it ended after {:?}", begin.elapsed());
+        }
+    }
+}
+
 #[test]
 fn a_server_that_goes_away_and_comes_back() {
     for load in loads() {
