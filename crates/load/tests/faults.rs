@@ -378,6 +378,23 @@ fn connections_that_end_at_once_are_an_error_or_counted() {
 }
 
 #[test]
+#[ignore = "bug: an open loop drains its whole backlog, one time-out after another"]
+fn an_open_loop_on_a_mute_server_ends_within_its_length_and_the_timeouts() {
+    for wire in wires() {
+        let server = FaultServer::tcp(vec![Step::Head, Step::Mute]);
+        let request_timeout = Duration::from_millis(200);
+        let length = Duration::from_millis(500);
+        let load = Load { request_timeout, length, ..Load::new(*wire, Loop::Open) };
+        let begin = Instant::now();
+        let outcome = load.run(Target::Tcp(server.address()), &get()).unwrap();
+        // 100 requests on 4 connections are 25 time-outs in a row.
+        assert_sums(&outcome, "mute");
+        let longest = length + request_timeout * 2 + Duration::from_secs(1);
+        assert!(begin.elapsed() < longest, "{wire:?}: it ended after {:?}", begin.elapsed());
+    }
+}
+
+#[test]
 fn a_server_that_goes_away_and_comes_back() {
     for load in loads() {
         let what = format!("{load:?}");
