@@ -251,6 +251,8 @@ fn read(
         let skips = place.skip > 0 && place.tcp;
         let length = if skips {
             usize::try_from(place.skip).unwrap_or(SCRATCH).min(1 << 30)
+        } else if place.in_body {
+            scratch.len()
         } else {
             first_read.min(scratch.len())
         };
@@ -273,6 +275,7 @@ fn read(
                 return Read::Closed;
             }
         };
+        place.in_body = matches!(next, Next::Skip(_));
         match next {
             Next::Close => return Read::Closed,
             Next::Skip(bytes) => place.skip = bytes,

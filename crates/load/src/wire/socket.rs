@@ -21,6 +21,8 @@ pub struct Place {
     pub connecting: bool,
     /// The kernel didn't take all bytes of the last write.
     pub blocked: bool,
+    /// An answer has begun and isn't whole.
+    pub in_body: bool,
     /// Bytes that nobody looks at and that are still to come.
     pub skip: u64,
     /// TCP: the kernel can stamp and throw away.
@@ -64,6 +66,7 @@ impl Place {
             fd,
             connecting: true,
             blocked: false,
+            in_body: false,
             skip: 0,
             tcp,
             broken: false,
