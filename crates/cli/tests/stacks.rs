@@ -1,4 +1,5 @@
-//! The stacks' own checks, with tools that dyno's provisioning prepares: ruff and pytest, gofmt, go vet and go test.
+//! The checks of what isn't Rust, the stacks and `benches/`, with tools that dyno's provisioning prepares: ruff and
+//! pytest, gofmt, go vet and go test.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -31,15 +32,17 @@ fn python_is_formatted_linted_and_tested() {
     let lock = |version: &str| stacks.join("requirements").join(version).join("dev.txt");
     let python = interpreters().into_iter().find(|one| lock(&one.name).is_file()).unwrap();
     let tools = python_environment(context, &python, &lock(&python.name), "dev").unwrap();
-    let tool = |arguments: &[&str]| {
-        let mut command = Command::new(tools.python());
-        command.arg("-m").args(arguments).current_dir(&stacks);
-        command
-    };
-    passes(&mut tool(&["ruff", "format", "--check", "."]));
-    passes(&mut tool(&["ruff", "check", "."]));
-    let told = passes(&mut tool(&["pytest", "-q", "-p", "no:cacheprovider"]));
-    assert!(told.contains(" passed") && !told.contains("skipped"), "{told}");
+    for folder in [stacks, repository().join("benches")] {
+        let tool = |arguments: &[&str]| {
+            let mut command = Command::new(tools.python());
+            command.arg("-m").args(arguments).current_dir(&folder);
+            command
+        };
+        passes(&mut tool(&["ruff", "format", "--check", "."]));
+        passes(&mut tool(&["ruff", "check", "."]));
+        let told = passes(&mut tool(&["pytest", "-q", "-p", "no:cacheprovider"]));
+        assert!(told.contains(" passed") && !told.contains("skipped"), "{told}");
+    }
 }
 
 #[test]
