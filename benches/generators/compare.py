@@ -66,17 +66,16 @@ def options(words=None):
 
 
 def positive(word):
-    number = int(word)
-    if number < 1:
-        raise ValueError(word)
-    return number
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word}: not a number above 0, for instance 10")
+    return int(word)
 
 
 def two_cpus(word):
-    server, generator = (int(part) for part in word.split(","))
-    if server == generator:
-        raise ValueError(word)
-    return server, generator
+    parts = word.split(",")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or int(parts[0]) == int(parts[1]):
+        raise argparse.ArgumentTypeError(f"{word}: not two different CPUs, for instance 0,1")
+    return int(parts[0]), int(parts[1])
 
 
 def main():
@@ -98,7 +97,7 @@ def main():
     except servers.ServerError as error:
         return refuse(error, MISSING)
     summary.write(asked, rows, todo, absent(place, todo))
-    print(f"{len(rows)} rows; {os.path.join(asked.out, 'summary.md')}", file=sys.stderr)
+    print(f"{summary.counted(len(rows), 'row')}; {os.path.join(asked.out, 'summary.md')}", file=sys.stderr)
     if stopped:
         return STOPPED
     return DONE if complete(asked, place, todo, rows) else FAILED

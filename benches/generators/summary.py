@@ -69,7 +69,7 @@ errors are of the whole run: a tool that starts slowly or catches up has that in
 def few_rounds(rows):
     rounds = {row["round"] for row in rows}
     if 0 < len(rounds) < ratios.FEW_ROUNDS:
-        yield f"Only {len(rounds)} round{'s' * (len(rounds) > 1)}: an interval over so few rests on little."
+        yield f"Only {counted(len(rounds), 'round')}: an interval over so few rests on little."
 
 
 def goal_lines(rows, measurement):
@@ -91,14 +91,15 @@ def ratio_words(found):
     if found is None:
         return "–"
     if found.low is None:
-        return f"{found.median:.3f} (1 round)"
-    return f"{found.median:.3f} [{found.low:.3f}, {found.high:.3f}] ({found.rounds} rounds)"
+        return f"{found.median:.3f} ({counted(1, 'round')})"
+    return f"{found.median:.3f} [{found.low:.3f}, {found.high:.3f}] ({counted(found.rounds, 'round')})"
 
 
 def spread_words(values, unit):
     if not values:
         return "–"
-    return f"{median(values):.1f} {unit} [{min(values):.1f}, {max(values):.1f}] ({len(values)} rounds)"
+    rounds = counted(len(values), "round")
+    return f"{median(values):.1f} {unit} [{min(values):.1f}, {max(values):.1f}] ({rounds})".replace("  ", " ")
 
 
 def schedule_lines(rows, measurement):
@@ -143,7 +144,7 @@ def memory_lines(rows, measurement):
         values = [row["peak_kib"] * 1024 / measurement.connections for row in full]
         what = f"memory: {measurement.connections} connections, peak RSS per connection, {tool.name}"
         if len(full) < len(ours):
-            what += f" ({len(ours) - len(full)} rounds left out: nginx never saw so many open)"
+            what += f" ({counted(len(ours) - len(full), 'round')} left out: nginx never saw so many open)"
         lines.append(absolute_line(what, values, "bytes", plan.BYTES_PER_CONNECTION, ours=True))
     return lines
 
@@ -192,7 +193,8 @@ def figures_of(rows):
     """`seconds` holds a tool's own start and end: rates are a little low where these are long."""
     kept = [row["asked_share"] for row in rows if row["asked_share"] is not None]
     return (
-        f"{median(ratios.cpu_per_request_us(row) for row in rows):.2f}",
+        # What idle connections cost isn't the requests' doing.
+        "–" if rows[0]["measurement"] == "memory" else f"{median(map(ratios.cpu_per_request_us, rows)):.2f}",
         f"{median(row['requests'] / row['seconds'] for row in rows):,.0f}",
         f"{median(kept):.3f}" if kept else "–",
         f"{median(row['peak_kib'] for row in rows) / 1024:.1f}",
@@ -203,13 +205,15 @@ def doubts(rows, session):
     """What speaks against the figures, as far as the rows know it."""
     loud = [row for row in rows if row["others_s"] > QUIET * row["seconds"]]
     if loud:
-        yield f"others used more than {QUIET:.0%} of a CPU during {len(loud)} of {len(rows)} measurements"
+        share = f"{len(loud)} of {counted(len(rows), 'measurement')}"
+        yield f"others used more than {QUIET:.0%} of a CPU during {share}"
     failed = [row for row in rows if not ratios.usable(row)]
     if failed:
-        yield f"{len(failed)} measurements failed and are in no figure: {names(failed)}"
+        yield f"{counted(len(failed), 'measurement')} failed, in no figure: {names(failed)}"
     slow = [row for row in rows if ratios.usable(row) and (row["asked_share"] or 1) < KEPT_RATE]
     if slow:
-        yield f"less than {KEPT_RATE:.0%} of the asked rate came in {len(slow)} measurements: {names(slow)}"
+        share = f"less than {KEPT_RATE:.0%} of the asked rate"
+        yield f"{share} came in {counted(len(slow), 'measurement')}: {names(slow)}"
     for row in rows:
         if row["complaint"]:
             yield f"round {row['round']}, {row['measurement']}, {row['tool']}: {row['complaint']}"
@@ -219,6 +223,10 @@ def doubts(rows, session):
             "of open files (ulimit -Hn) allows no more"
         )
     yield "one machine, loopback, one session: ratios on another machine or over a network will differ"
+
+
+def counted(number, what):
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def names(rows):
@@ -248,7 +256,7 @@ def readme(asked, rows, session):
         generator=session["cpus_used"][1],
         priority="under SCHED_RR (chrt -r 1)" if session["realtime"] else "at normal priority",
         machine=f"{session['cpu']}, {session['cpus']} CPUs, {session['kernel']}",
-        rounds=len({row["round"] for row in rows}),
+        rounds=counted(len({row["round"] for row in rows}), "round"),
         versions=bullets([f"{name}: {said}" for name, said in sorted(versions(session).items())]),
     )
 
@@ -288,7 +296,7 @@ The figures are in [summary.md](summary.md), every measurement with its command 
 {command}
 ```
 
-{rounds} rounds; in each every tool once, in random order, {seconds} s each, {priority}. A fresh server
+{rounds}; in each every tool once, in random order, {seconds} s each, {priority}. A fresh server
 for every measurement, pinned to CPU {server}: nginx with one worker (two for the idle connections where
 one may not open so many files), or the truth server. The tool on CPU {generator}, with one thread.
 Requests are counted by the server, CPU time by the kernel: user and system of the tool's process, with

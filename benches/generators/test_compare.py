@@ -163,6 +163,14 @@ def test_only_takes_groups_and_names():
         plan.chosen(PLAN, "closed,fast")
 
 
+@pytest.mark.parametrize("words", ["--rounds 0", "--seconds x", "--cpus 0", "--cpus 1,1", "--cpus 0,1,2"])
+def test_bad_words_are_refused_with_an_example(words, capsys):
+    with pytest.raises(SystemExit) as refused:
+        compare.options(["--out", "x", *words.split()])
+    assert refused.value.code == compare.USAGE
+    assert ", for instance " in capsys.readouterr().err
+
+
 # Resuming
 
 
@@ -292,8 +300,8 @@ def test_memory_counts_only_where_all_connections_were_seen():
     ]
     lines = verdicts(rows, memory)
     (what,) = [name for name in lines if "dyno-uniform" in name]
-    assert "1 rounds left out" in what
-    assert lines[what] == ("4096.0 bytes [4096.0, 4096.0] (1 rounds)", "met")
+    assert "1 round left out" in what
+    assert lines[what] == ("4096.0 bytes [4096.0, 4096.0] (1 round)", "met")
 
 
 def test_lateness_must_be_told():
@@ -320,8 +328,8 @@ def test_the_summary_says_what_to_doubt():
     for words in (
         "Only 2 rounds: an interval over so few rests on little.",
         "others used more than 5% of a CPU during 1 of 6 measurements",
-        "1 measurements failed and are in no figure: closed-64 oha",
-        "less than 95% of the asked rate came in 1 measurements: rate-5000 wrk2",
+        "1 measurement failed, in no figure: closed-64 oha",
+        "less than 95% of the asked rate came in 1 measurement: rate-5000 wrk2",
         "round 1, rate-5000, wrk2: Non-2xx",
         "dyno wasn't there",
     ):
