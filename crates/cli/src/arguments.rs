@@ -1,6 +1,7 @@
 //! Options as written.
 
 mod load;
+pub mod truth;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ Examples:
   dyno up flask/uwsgi/nginx    bring one stack up and look around
   dyno report runs/…           make a run's report again
   dyno load http://127.0.0.1:8000/ -c 64 -d 10s    load one URL
+  dyno truth --quick           does the load engine report what is true?
 
 Exit codes:
   0  done                          4  nothing could be measured, or the database refuses
@@ -83,6 +85,8 @@ pub enum Command {
     Up(Stacks),
     /// Load one URL, or a mix of requests, and say what the numbers are worth
     Load(Box<LoadOptions>),
+    /// Check load generators against servers whose latency is known: this one, and others that are installed
+    Truth(truth::TruthOptions),
     /// Print the JSON Schemas of the machine formats
     Schema,
 }

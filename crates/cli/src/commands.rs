@@ -1,6 +1,7 @@
 //! What each command does: a request to the lab, or a view of what is recorded.
 
 pub mod load;
+mod truth;
 mod view;
 
 use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};
@@ -23,6 +24,8 @@ use crate::{
     progress::Display,
     stop::STOP,
 };
+
+pub use truth::{SERVER as TRUTH_SERVER, truth};
 
 /// The hidden command that is a keeper.
 pub const KEEPER: &str = "__keeper";

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(commands::KEEPER) {
         return dyno_supervise::keeper::main();
     }
+    if std::env::args().nth(1).as_deref() == Some(commands::TRUTH_SERVER) {
+        return dyno_truth::server::main(std::env::args_os().skip(1));
+    }
     let arguments = Arguments::parse();
     let Some(command) = &arguments.command else {
         let _ = Arguments::command().print_help();
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Command::Report(options) => commands::report(&arguments.common, options),
         Command::Up(options) => commands::up(&arguments.common, options),
         Command::Load(options) => commands::load::load(&arguments.common, options),
+        Command::Truth(options) => commands::truth(&arguments.common, options),
         Command::Schema => schemas::print(),
     };
     result.unwrap_or_else(|error| {

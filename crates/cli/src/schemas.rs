@@ -20,6 +20,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("load", schema_for!(LoadOutput)),
         ("record-run", schema_for!(Run)),
         ("record-block", schema_for!(Block)),
+        ("truth", schema_for!(dyno_truth::table::TruthOutput)),
         ("plan", schema_for!(dyno_plan::PlanFile)),
         ("traffic", schema_for!(dyno_plan::traffic::TrafficFile)),
     ]

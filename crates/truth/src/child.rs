@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
@@ -46,6 +47,8 @@ impl TruthServer {
             .args(words)
             .args(script.arguments())
             .args(["--listen", "127.0.0.1:0", "--parent", &std::process::id().to_string()])
+            // The terminal's Ctrl-C reaches its parent, which decides.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -164,6 +164,14 @@ pub fn judge(reported: Option<Figure>, truth: Bracket, on_jump: bool) -> Judged 
     }
 }
 
+/// A run without requests has no truth, and nothing to be right about.
+fn judge_if_known(reported: Option<Figure>, truth: Option<Bracket>, on_jump: bool) -> Judged {
+    match truth {
+        Some(truth) => judge(reported, truth, on_jump),
+        None => judge(None, Bracket::exactly(0.0), on_jump),
+    }
+}
+
 /// Judges everything that a tool reports of a run whose every request the server recorded.
 pub fn judge_exactly(reported: &Reported, truth: &TrueLatencies) -> Figures<Judged> {
     Figures::each(|which| {
@@ -171,7 +179,7 @@ pub fn judge_exactly(reported: &Reported, truth: &TrueLatencies) -> Figures<Judg
             Which::Percentile(share) => truth.bracket(share),
             Which::Mean => truth.mean(),
         };
-        judge(*reported.figures.get(which), bracket.unwrap_or(Bracket::exactly(0.0)), false)
+        judge_if_known(*reported.figures.get(which), bracket, false)
     })
 }
 
@@ -183,7 +191,7 @@ pub fn judge_by_another(reported: &Reported, truth: &TrueLatencies, law: Option<
             Which::Percentile(share) => (truth.bracket(share), law.is_some_and(|law| law.on_jump(share))),
             Which::Mean => (truth.mean(), false),
         };
-        judge(*reported.figures.get(which), bracket.unwrap_or(Bracket::exactly(0.0)), on_jump)
+        judge_if_known(*reported.figures.get(which), bracket, on_jump)
     })
 }
 
@@ -230,6 +238,8 @@ pub struct Row {
     pub pacing: Option<Pacing>,
     /// How much later than the script wants it the server answered: its own error.
     pub timer_error: Percentiles,
+    /// How late the tool itself was in sending, where it tells: part of its latencies, and of the true ones.
+    pub late: Option<Percentiles>,
     /// Why there are no figures, if it failed.
     pub failed: Option<String>,
 }
@@ -396,6 +406,13 @@ pub fn text(output: &TruthOutput) -> String {
             let _ = write!(text, "requests as the server received them\n{pacing}");
         }
         let error = scenario.rows.iter().map(|row| row.timer_error.p99_us).fold(0.0, f64::max);
+        if let Some(late) = scenario.rows.iter().find_map(|row| row.late) {
+            let _ = writeln!(
+                text,
+                "dyno itself was late by p50 {:.0} us, p99 {:.0} us",
+                late.p50_us, late.p99_us
+            );
+        }
         let _ = writeln!(text, "the server's own lateness: p99 {error:.0} us at most\n");
     }
     text += "! farther from the truth than 1 % and than its own step; ~ not scored, for the\n";
@@ -499,6 +516,7 @@ mod tests {
             seen: Counts { requests: 1_234_568, ..Counts::default() },
             pacing: Some(Pacing::default()),
             timer_error: Percentiles::default(),
+            late: Some(Percentiles::default()),
             failed: None,
         };
         let failed = Row { tool: "k6".to_owned(), failed: Some("it | broke".to_owned()), ..row.clone() };
