@@ -62,6 +62,9 @@ def options(words=None):
         "--cpus", type=two_cpus, default=(0, 1), metavar="SERVER,GENERATOR", help="default 0,1"
     )
     parser.add_argument("--realtime", action="store_true", help="run server and tools under chrt -r 1")
+    parser.add_argument(
+        "--own-network", action="store_true", help="on a loopback of its own, with more ports; needs root"
+    )
     return parser.parse_args(words)
 
 
@@ -126,6 +129,11 @@ def prepare(asked):
         raise ValueError(f"CPU {missing[0]} may not be used here: for instance --cpus 0,1")
     if asked.realtime and not machine.may_be_realtime():
         raise servers.ServerError("chrt -r 1 isn't allowed here: leave --realtime out")
+    if asked.own_network:
+        try:
+            machine.own_network()
+        except OSError as error:
+            raise servers.ServerError(f"no network of its own: {error}: leave --own-network out") from error
     prefixes = [child.pinned(cpu, asked.realtime) for cpu in asked.cpus]
     return Place(programs, *prefixes, machine.raise_file_limit())
 
@@ -143,6 +151,8 @@ def settings(asked, place):
         "seed": asked.seed,
         "cpus_used": list(asked.cpus),
         "realtime": asked.realtime,
+        "own_network": asked.own_network,
+        "client_ports": machine.client_ports(),
         "idle_connections": idle_connections(place.files),
         "versions": versions,
         "sha256": {name: machine.sha256(place.programs[name]) for name in sorted(versions)},

@@ -217,6 +217,11 @@ def doubts(rows, session):
     for row in rows:
         if row["complaint"]:
             yield f"round {row['round']}, {row['measurement']}, {row['tool']}: {row['complaint']}"
+    if record.of(rows, "memory") and session["client_ports"] < 2 * session["idle_connections"]:
+        yield (
+            f"with {session['client_ports']} client ports {session['idle_connections']} connections open "
+            "slowly or not all: use --own-network"
+        )
     if record.of(rows, "memory") and session["idle_connections"] < plan.IDLE_CONNECTIONS:
         yield (
             f"{session['idle_connections']} idle connections instead of {plan.IDLE_CONNECTIONS}: the limit "
@@ -255,6 +260,7 @@ def readme(asked, rows, session):
         server=session["cpus_used"][0],
         generator=session["cpus_used"][1],
         priority="under SCHED_RR (chrt -r 1)" if session["realtime"] else "at normal priority",
+        network="a loopback of its own (network namespace)" if session["own_network"] else "loopback",
         machine=f"{session['cpu']}, {session['cpus']} CPUs, {session['kernel']}",
         rounds=counted(len({row["round"] for row in rows}), "round"),
         versions=bullets([f"{name}: {said}" for name, said in sorted(versions(session).items())]),
@@ -278,6 +284,7 @@ def command(asked):
     words += ["--rounds", str(asked.rounds), "--seconds", str(asked.seconds), "--seed", str(asked.seed)]
     words += ["--cpus", ",".join(map(str, asked.cpus))]
     words += ["--realtime"] if asked.realtime else []
+    words += ["--own-network"] if asked.own_network else []
     return shlex.join(words)
 
 
@@ -296,9 +303,9 @@ The figures are in [summary.md](summary.md), every measurement with its command 
 {command}
 ```
 
-{rounds}; in each every tool once, in random order, {seconds} s each, {priority}. A fresh server
-for every measurement, pinned to CPU {server}: nginx with one worker (two for the idle connections where
-one may not open so many files), or the truth server. The tool on CPU {generator}, with one thread.
+{rounds}; in each every tool once, in random order, {seconds} s each, {priority}, on {network}. A fresh
+server for every measurement, pinned to CPU {server}: nginx with one worker (two for the idle connections
+where one may not open so many files), or the truth server. The tool on CPU {generator}, with one thread.
 Requests are counted by the server, CPU time by the kernel: user and system of the tool's process, with
 its start and end.
 

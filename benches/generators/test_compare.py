@@ -24,6 +24,8 @@ SESSION = {
     "seconds": 10,
     "cpus_used": [0, 1],
     "realtime": False,
+    "own_network": False,
+    "client_ports": 28_232,
     "idle_connections": 19_000,
     "versions": {"wrk": "wrk 4.1.0"},
     "sha256": {"wrk": "0123456789abcdef"},
@@ -334,7 +336,15 @@ def test_the_summary_says_what_to_doubt():
         "dyno wasn't there",
     ):
         assert words in page
+    assert "client ports" not in page
     assert "Only" not in summary.summary(list(rounds(*[(6, 10)] * 6)), PLAN, SESSION, [])
+
+
+def test_too_few_ports_for_the_idle_connections_are_told():
+    rows = [row("dyno-uniform", measurement="memory", connections_seen=900)]
+    told = "with 28232 client ports 19000 connections open slowly or not all: use --own-network"
+    assert told in summary.summary(rows, PLAN, SESSION, [])
+    assert told not in summary.summary(rows, PLAN, {**SESSION, "client_ports": 64_512}, [])
 
 
 def test_a_repetition_takes_the_place_of_a_failure():
