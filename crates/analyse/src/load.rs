@@ -98,22 +98,69 @@ pub fn percentiles(histogram: &LatencyHistogram) -> Percentiles {
     }
 }
 
+/// The parts of a load that may last: when there are many, neighbours are put together, so that memory stays the same.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    parts: Vec<Part>,
+    /// Intervals in a part, and in the last one so far.
+    each: u32,
+    last: u32,
+}
+
+/// Parts that are kept at most: twice as many as intervals rest on.
+const MOST_KEPT: usize = 2 * PARTS;
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { parts: Vec::new(), each: 1, last: 0 }
+    }
+}
+
+impl Parts {
+    /// Adds an interval.
+    pub fn add(&mut self, seconds: f64, completed: u64, latency: &LatencyHistogram) {
+        let part = Part { seconds, completed, latency: latency.clone() };
+        match self.parts.last_mut() {
+            Some(last) if self.last < self.each => last.add(&part),
+            _ => {
+                if self.parts.len() == MOST_KEPT {
+                    self.parts = self.parts.chunks(2).map(sum).collect();
+                    self.each *= 2;
+                }
+                self.parts.push(part);
+                self.last = 0;
+            }
+        }
+        self.last += 1;
+    }
+
+    /// All of them, in order of time.
+    pub fn all(&self) -> &[Part] {
+        &self.parts
+    }
+}
+
+impl Part {
+    fn add(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        self.completed += other.completed;
+        self.latency.merge(&other.latency);
+    }
+}
+
+fn sum(parts: &[Part]) -> Part {
+    let mut whole = Part::default();
+    for part in parts {
+        whole.add(part);
+    }
+    whole
+}
+
 /// Neighbouring intervals put together, so that about [`PARTS`] of the same length are left. A last one that is
 /// shorter than half of the others is left out.
 fn together(parts: &[Part]) -> Vec<Part> {
     let chunk = (parts.len() / PARTS).max(1);
-    let mut whole: Vec<Part> = parts
-        .chunks(chunk)
-        .map(|some| {
-            let mut sum = Part::default();
-            for part in some {
-                sum.seconds += part.seconds;
-                sum.completed += part.completed;
-                sum.latency.merge(&part.latency);
-            }
-            sum
-        })
-        .collect();
+    let mut whole: Vec<Part> = parts.chunks(chunk).map(sum).collect();
     let usual = whole.first().map_or(0.0, |part| part.seconds);
     if whole.last().is_some_and(|part| part.seconds < usual / 2.0) {
         whole.pop();
@@ -142,13 +189,13 @@ pub fn curve(whole: &LatencyHistogram, parts: &[Part]) -> Vec<CurvePoint> {
             let ns = whole.quantile_ns(quantile)?;
             let half = half_width(whole, parts, ns);
             let us = |quantile: f64| {
-                let inside = (0.0..1.0).contains(&quantile);
+                let inside = quantile > 0.0 && quantile < 1.0;
                 inside.then(|| whole.quantile_ns(quantile)).flatten().map(|ns| ns as f64 / 1e3)
             };
             Some(CurvePoint {
                 percentile,
                 us: ns as f64 / 1e3,
-                low_us: half.and_then(|half| us((quantile - half).max(0.0))),
+                low_us: half.and_then(|half| us(quantile - half)),
                 high_us: half.and_then(|half| us(quantile + half)),
             })
         })
@@ -274,6 +321,22 @@ mod tests {
         assert_eq!(rate_interval(&parts[..7]), None);
         assert_eq!(rate_interval(&parts[..8]), Some((2000.0, 2000.0)));
         assert_eq!(together(&parts).len(), 10);
+    }
+
+    #[test]
+    fn a_long_load_keeps_few_parts_and_loses_nothing() {
+        let mut parts = Parts::default();
+        for number in 1..=1000u64 {
+            let mut latency = LatencyHistogram::default();
+            latency.record_ns(1_000_000);
+            parts.add(1.0, number, &latency);
+            assert!(parts.all().len() <= MOST_KEPT);
+        }
+        let all = parts.all();
+        assert!(all.len() > PARTS, "{}", all.len());
+        assert_eq!(all.iter().map(|part| part.completed).sum::<u64>(), 500_500);
+        assert_eq!(all.iter().map(|part| part.latency.count()).sum::<u64>(), 1000);
+        assert!(all[..all.len() - 1].iter().all(|part| part.seconds == all[0].seconds), "of the same length");
     }
 
     #[test]

@@ -72,8 +72,6 @@ pub struct Driven {
     pub outcome: SliceOutcome,
     /// Each thread alone, for checks of each engine on its core.
     pub threads: Vec<SliceOutcome>,
-    /// Intervals over all threads, in order of time.
-    pub intervals: Vec<Interval>,
 }
 
 /// Carries out a load. `watcher` is told of each interval when all threads have told theirs; it runs in the
@@ -92,7 +90,6 @@ pub fn drive(
     let ready = Barrier::new(threads as usize);
     let (sender, receiver) = mpsc::channel();
     let mut intervals = Gathered { threads, by_number: BTreeMap::new() };
-    let mut told = Vec::new();
     let results = thread::scope(|scope| {
         let handles: Vec<_> = (0..threads)
             .map(|thread| {
@@ -110,7 +107,6 @@ pub fn drive(
                 Ok((number, interval)) => {
                     for whole in intervals.add(number, interval) {
                         watcher(&whole);
-                        told.push(whole);
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -124,7 +120,6 @@ pub fn drive(
     });
     for rest in intervals.by_number.into_values() {
         watcher(&rest.0);
-        told.push(rest.0);
     }
     let mut outcomes = Vec::new();
     let mut sends = Vec::new();
@@ -140,7 +135,7 @@ pub fn drive(
     if let DriveModel::Open { schedule } = &drive.model {
         outcome.pacing = schedule.is_poisson().then(|| checks::pacing(&together(sends), schedule)).flatten();
     }
-    Ok(Driven { outcome, threads: outcomes, intervals: told })
+    Ok(Driven { outcome, threads: outcomes })
 }
 
 /// The times of sending of all threads, up to where the first of them has kept no more.

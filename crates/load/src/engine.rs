@@ -330,7 +330,14 @@ impl Engine {
                 self.send(index, trial);
                 continue;
             }
-            let rest = &trial.prepared.bytes[flight.request as usize][flight.written as usize..];
+            let request = flight.request as usize;
+            // Without the server's consent the body stays here.
+            let until = if flight.waits {
+                trial.prepared.first[request]
+            } else {
+                trial.prepared.bytes[request].len()
+            };
+            let rest = &trial.prepared.bytes[request][flight.written as usize..until];
             match self.link.send(index as usize, rest) {
                 Ok(written) => flight.written += u32::try_from(written).unwrap_or(u32::MAX),
                 Err(_) => {
@@ -436,7 +443,7 @@ impl Engine {
             self.collect(Patience { until_ns: trial.expiry_ns, want: 1, nap_ns: 0 }, &mut trial)?;
         }
         // A ring may still read from large requests; small ones it has copied.
-        if request.body.len() <= SMALL_REQUEST {
+        if self.prepared.last().is_some_and(|last| last.bytes[0].len() <= SMALL_REQUEST) {
             self.prepared.pop();
         }
         let what = trial.recorder.first_wrong().unwrap_or("no answer").to_owned();

@@ -65,7 +65,7 @@ impl Engine {
             if stopped {
                 queue.give_up(now, &mut trial);
             } else if !running {
-                queue.expire(now, self.options.request_timeout.as_nanos() as u64, &mut trial);
+                queue.end(now, self.options.request_timeout.as_nanos() as u64, &mut trial);
             }
             queue.release(now_ns(), &mut trial);
             self.send_waiting(&mut queue, &mut trial);
@@ -125,12 +125,14 @@ impl Queue {
         }
     }
 
-    /// In the drain: what has waited for a connection as long as an answer may take isn't sent any more, else a server
-    /// that says nothing would be drained one time-out after another. It counts as the time-out or longer.
-    fn expire(&mut self, now_ns: u64, timeout_ns: u64, trial: &mut Trial<'_>) {
-        while self.waiting.front().is_some_and(|due| due.at_ns + timeout_ns <= now_ns)
-            && let Some(due) = self.waiting.pop_front()
-        {
+    /// Ends the drain one time-out after the last request was due: what still waits for a connection isn't sent any
+    /// more, else a server that says nothing would be drained one time-out after another. It counts as the time-out or
+    /// longer.
+    fn end(&mut self, now_ns: u64, timeout_ns: u64, trial: &mut Trial<'_>) {
+        if now_ns < trial.end_ns.saturating_add(timeout_ns) {
+            return;
+        }
+        for due in self.waiting.drain(..) {
             trial.recorder.counts.not_sent += 1;
             trial.recorder.ends(now_ns);
             trial.recorder.latency_sum_ns += now_ns - due.at_ns;

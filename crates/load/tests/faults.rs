@@ -378,7 +378,6 @@ fn connections_that_end_at_once_are_an_error_or_counted() {
 }
 
 #[test]
-#[ignore = "bug: an open loop drains its whole backlog, one time-out after another"]
 fn an_open_loop_on_a_mute_server_ends_within_its_length_and_the_timeouts() {
     for wire in wires() {
         let server = FaultServer::tcp(vec![Step::Head, Step::Mute]);

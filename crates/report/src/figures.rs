@@ -28,13 +28,16 @@ fn grouped(value: f64) -> String {
     if value < 0.0 { format!("-{text}") } else { text }
 }
 
-/// A latency or CPU time in microseconds, as `820 us` or `3.1 ms`.
+/// A latency or CPU time in microseconds, as `820 us`, `3.1 ms` or `10.0 s`.
 pub fn time_us(us: f64) -> String {
     if !us.is_finite() {
         return "–".to_owned();
     }
     if us == 0.0 {
         return "0".to_owned();
+    }
+    if us >= 1e6 {
+        return format!("{} s", number(us / 1e6));
     }
     if us >= 1000.0 { format!("{} ms", number(us / 1000.0)) } else { format!("{} us", number(us)) }
 }

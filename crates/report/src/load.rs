@@ -127,8 +127,14 @@ fn interval(point: &CurvePoint) -> String {
     match (point.low_us, point.high_us) {
         (Some(low), Some(high)) => format!("[{}, {}]", time_us(low), time_us(high)),
         (Some(low), None) => format!("[{}, ?]", time_us(low)),
+        (None, Some(high)) => format!("[?, {}]", time_us(high)),
         _ => "±?".to_owned(),
     }
+}
+
+/// Histograms tell nothing below a microsecond.
+fn small(us: f64) -> String {
+    if us < 1.1 { "<1 us".to_owned() } else { time_us(us) }
 }
 
 /// A bar on a logarithmic scale from the smallest to the largest percentile.
@@ -145,9 +151,9 @@ fn rest(output: &LoadOutput) -> String {
         if one.count > 0 {
             let line = format!(
                 "{name:<10} p50 {}, p99 {}, max {}: {words}",
-                time_us(one.p50),
-                time_us(one.p99),
-                time_us(one.max)
+                small(one.p50),
+                small(one.p99),
+                small(one.max)
             );
             let _ = writeln!(text, "{}", wrap(&line, 80, 11));
         }
@@ -179,7 +185,13 @@ fn rest(output: &LoadOutput) -> String {
         let word = if slo.met { "met" } else { "MISSED" };
         let _ = writeln!(text, "goal       {} {word}: {}", slo.slo, slo.measured);
     }
-    for wrong in output.wrong_answers.iter().take(3) {
+    let mut shown = Vec::new();
+    for wrong in &output.wrong_answers {
+        // The same again says nothing new; all ten are in the JSON.
+        if shown.contains(&wrong) || shown.len() == 3 {
+            continue;
+        }
+        shown.push(wrong);
         let status = wrong.status.map_or_else(String::new, |status| format!(", status {status}"));
         let body: String = wrong.body.chars().take(200).collect();
         let body = if body.is_empty() { String::new() } else { format!(": {}", body.escape_debug()) };

@@ -9,8 +9,8 @@ mod prometheus;
 
 use std::{process::ExitCode, sync::atomic::Ordering, time::Instant};
 
-use dyno_analyse::load::{Part, Setting};
-use dyno_load::{DriveModel, Driven, Interval, checks, drive};
+use dyno_analyse::load::{Parts, Setting};
+use dyno_load::{DriveModel, Interval, checks, drive};
 use dyno_model::{
     load::SliceOutcome,
     output::{LoadOutput, SloResult},
@@ -48,11 +48,15 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
     let metrics = options.output.prometheus.map(|listen| prometheus::Metrics::serve(listen.0)).transpose()?;
     let mut csv = options.output.csv.as_deref().map(logs::Csv::create).transpose()?;
     let mut picture = picture::Picture::new(common.quiet, order.length);
+    let mut parts = Parts::default();
     let begin = Instant::now();
     let driven = logs::with_hlog(options.output.hlog.as_deref(), &setting, |hlog| {
         let mut failure = None;
         let driven = drive(&order.drive, &STOP, &mut |interval: &Interval| {
             picture.show(interval);
+            if interval.measured {
+                parts.add(interval.length.as_secs_f64(), interval.counts.completed, &interval.latency);
+            }
             if let Some(metrics) = &metrics {
                 metrics.update(interval);
             }
@@ -70,7 +74,7 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
         driven
     })??;
     let length = begin.elapsed();
-    let mut output = dyno_analyse::load::output(&setting, &driven.outcome, &parts(&driven));
+    let mut output = dyno_analyse::load::output(&setting, &driven.outcome, parts.all());
     output.checks.extend(checks::examine(&driven, length, &REPORTED));
     output.checks.sort_by(|a, b| a.id.cmp(&b.id));
     output.slo = goals(options, &driven.outcome);
@@ -141,17 +145,6 @@ fn single_request(options: &LoadOptions) -> Result<SingleRequest, LoadCommandErr
         expect_json: answer.expect_json.clone(),
         expect_size: answer.expect_size,
     })
-}
-
-fn parts(driven: &Driven) -> Vec<Part> {
-    let measured = driven.intervals.iter().filter(|interval| interval.measured);
-    measured
-        .map(|interval| Part {
-            seconds: interval.length.as_secs_f64(),
-            completed: interval.counts.completed,
-            latency: interval.latency.clone(),
-        })
-        .collect()
 }
 
 fn goals(options: &LoadOptions, outcome: &SliceOutcome) -> Vec<SloResult> {
