@@ -104,7 +104,8 @@ pub fn blocks(run: &Run, rates: &[f64], count: u32, noise: f64) -> Vec<Block> {
                     slices.push(closed(operation, rate * wobble(noise / 2.0)));
                     slices.push(open(operation, rate, &mut wobble));
                 }
-                trials.push(Trial { stack: prepared.stack.clone(), ready_ns: 1, slices, failure: None });
+                let stack = prepared.stack.clone();
+                trials.push(Trial { stack, ready_ns: 1, slices, pacing: None, failure: None });
             }
             Block {
                 format: FORMAT,

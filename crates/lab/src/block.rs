@@ -10,6 +10,7 @@ use dyno_contract::{Traffic, Truth, traffic};
 use dyno_model::{
     Operation,
     event::Event,
+    plan::Plan,
     record::{Block, BlockState, FORMAT, Trial, TrialFailure},
 };
 use dyno_plan::{SlicePlan, block_order, block_seed};
@@ -83,6 +84,11 @@ pub fn do_block(
     Ok(Block { format: FORMAT, index, state, started, length_ns, spin_per_ms, trials })
 }
 
+/// Connections that an engine opens to a stack.
+pub fn connections_of(plan: &Plan) -> u32 {
+    plan.throughput.connections.max(plan.latency.as_ref().map_or(0, |latency| latency.connections))
+}
+
 fn order_of(bench: &Bench<'_>, group: &[usize], seed: u64) -> Vec<SlicePlan> {
     block_order(bench.order.plan, group.len(), seed)
 }
@@ -95,6 +101,7 @@ impl<'a> Making<'a, '_> {
                 stack: self.work.prepared[index].name().clone(),
                 ready_ns: 0,
                 slices: Vec::new(),
+                pacing: None,
                 failure: None,
             })
             .collect();
@@ -128,6 +135,9 @@ impl<'a> Making<'a, '_> {
                 fail(&mut trials[work.stack], Some(&one.running), reason);
             }
         }
+        for (one, trial) in loaded.iter().zip(&mut trials) {
+            trial.pacing = one.as_ref().and_then(|one| one.connections.pacing());
+        }
         thread::scope(|scope| {
             for one in loaded.into_iter().flatten() {
                 scope.spawn(|| one.running.stop());
@@ -155,9 +165,7 @@ impl<'a> Making<'a, '_> {
                 padding,
             ));
         }
-        let plan = self.bench.order.plan;
-        let connections =
-            plan.throughput.connections.max(plan.latency.as_ref().map_or(0, |latency| latency.connections));
+        let connections = connections_of(self.bench.order.plan);
         let mut ready = Vec::new();
         for (running, trial) in started.into_iter().zip(trials.iter_mut()) {
             let outcome = match running {

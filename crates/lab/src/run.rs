@@ -19,11 +19,12 @@ use dyno_record::RunFolder;
 
 use crate::{
     bench::Bench,
-    block::{BlockWork, do_block},
+    block::{BlockWork, connections_of, do_block},
     database::Database,
     error::LabError,
     prepare::{Prepared, prepare_all},
     proof::{Proven, prove_all, read_truth},
+    slices::engine_words,
 };
 
 /// A run that ended, or was stopped with all that it had.
@@ -229,6 +230,7 @@ fn describe(
         ("dyno".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("cpu accounting".to_owned(), bench.supervisor.accounting().words().to_owned()),
     ]);
+    software.insert("load engine".to_owned(), engine_of(plan));
     software.extend(database.facts.iter().map(|(name, value)| (format!("database: {name}"), value.clone())));
     let (groups, warnings) =
         groups_of(bench, &stacks.iter().map(|one| one.stack.clone()).collect::<Vec<_>>(), proven);
@@ -262,6 +264,11 @@ fn describe(
         bench.tell(Event::Warning(warning.clone()));
     }
     (run, groups)
+}
+
+/// The engine that will load: numbers of two engines don't compare silently.
+fn engine_of(plan: &Plan) -> String {
+    engine_words(connections_of(plan)).unwrap_or_else(|error| format!("none: {error}"))
 }
 
 /// All stacks together, or the baseline with each other one where memory is short.

@@ -7,13 +7,14 @@ use std::{
 };
 
 use dyno_contract::Traffic;
-use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule};
+use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule, WireKind};
 use dyno_model::{
     Operation,
     child::Usage,
-    load::{Expect, ExpectBody, Request, SliceOutcome, Target},
+    load::{Expect, ExpectBody, Pacing, Request, SliceOutcome, Target},
     plan::Plan,
     record::{MachineSample, Slice, SliceLoad},
+    self_check,
 };
 use dyno_plan::{SliceKind, SlicePlan};
 use dyno_supervise::machine::MachineClock;
@@ -34,6 +35,28 @@ pub struct Loaded<'a> {
 pub struct Connections {
     engine: Engine,
     requests: BTreeMap<Operation, Vec<Request>>,
+    /// Gaps between the requests of open-loop slices, in requests expected, so that all rates are on one scale.
+    gaps: Vec<f64>,
+}
+
+/// How every run loads. In closed loops, whose latency isn't reported, answers gather for the engine's nap before the next
+/// requests go out. Requests that go out together are served at less CPU by some servers than single ones, so the nap
+/// is a part of the engine's name in the fingerprint. Open loops send on time whatever the nap is, and the kernel's
+/// receive timestamps keep late reading out of their latencies.
+fn options() -> EngineOptions {
+    EngineOptions { wire: WireKind::Best, ..EngineOptions::default() }
+}
+
+/// The engine that loads with so many connections on this machine, in words, for the fingerprint.
+///
+/// # Errors
+/// The kernel gives it nothing to wait with.
+pub fn engine_words(connections: u32) -> Result<String, LoadError> {
+    let nap_us = options().nap.as_micros();
+    // It is made and thrown away: no connection is opened.
+    let nowhere = Target::Tcp(std::net::SocketAddr::from(([127, 0, 0, 1], 9)));
+    let engine = Engine::new(nowhere, connections, options())?;
+    Ok(format!("{}, naps up to {nap_us} us", engine.words()))
 }
 
 /// Counters at one mark.
@@ -53,15 +76,20 @@ impl Connections {
         traffic: &BTreeMap<Operation, Vec<Traffic>>,
     ) -> Result<Connections, String> {
         let words = |error: LoadError| error.to_string();
-        let mut engine = Engine::connect(Target::Tcp(running.address), connections, EngineOptions::default())
-            .map_err(words)?;
+        let mut engine =
+            Engine::connect(Target::Tcp(running.address), connections, options()).map_err(words)?;
         let mut requests = BTreeMap::new();
         for (operation, traffic) in traffic {
             let proven: Result<Vec<Request>, String> =
                 traffic.iter().map(|one| prove(&mut engine, one)).collect();
             requests.insert(*operation, proven?);
         }
-        Ok(Connections { engine, requests })
+        Ok(Connections { engine, requests, gaps: Vec::new() })
+    }
+
+    /// Pacing over all open-loop slices.
+    pub fn pacing(&self) -> Option<Pacing> {
+        self_check::pacing(&self.gaps)
     }
 
     /// Closed-loop load that isn't recorded.
@@ -139,14 +167,12 @@ impl Slicer<'_> {
         others: &[&Running<'_>],
         work: &SlicePlan,
     ) -> Result<Slice, String> {
-        let Loaded { running, connections: Connections { engine, requests } } = subject;
-        let requests = &requests[&work.operation];
+        let Loaded { running, connections } = subject;
         let usage_before = running.usage();
         let at_ns = self.begin.elapsed().as_nanos() as u64;
         let mut counters = Vec::new();
         let mut at = |_: Mark| counters.push(read_counters(running, others, self.database));
-        let (load, outcome) =
-            self.load(engine, requests, work, &mut at).map_err(|error| error.to_string())?;
+        let (load, outcome) = self.load(connections, work, &mut at).map_err(|error| error.to_string())?;
         let (cpu_ns, machine) = match counters.as_slice() {
             [first, .., last] => difference(first, last, &outcome),
             _ => (BTreeMap::new(), MachineSample::default()),
@@ -157,11 +183,12 @@ impl Slicer<'_> {
 
     fn load(
         &self,
-        engine: &mut Engine,
-        requests: &[Request],
+        subject: &mut Connections,
         work: &SlicePlan,
         at: &mut dyn FnMut(Mark),
     ) -> Result<(SliceLoad, SliceOutcome), LoadError> {
+        let Connections { engine, requests, gaps } = subject;
+        let requests = &requests[&work.operation];
         let (plan, stop, guard) = (self.plan, self.stop, self.plan.design.guard.0);
         // The same for every stack of the round: common random numbers.
         let seed = self.seed ^ (u64::from(work.round) << 32);
@@ -172,6 +199,7 @@ impl Slicer<'_> {
             let connections = latency.connections;
             let slice = OpenSlice { connections, length: latency.slice.0, guard, stop };
             let outcome = engine.open(requests, &schedule, slice, at)?;
+            gaps.extend(gaps_of(engine.last_sends(), &schedule));
             return Ok((SliceLoad::Open { rate, connections }, outcome));
         }
         let connections = plan.throughput.connections;
@@ -180,6 +208,13 @@ impl Slicer<'_> {
         let outcome = engine.closed(requests, &mut || rng.random_range(0..requests.len()), slice, at)?;
         Ok((SliceLoad::Closed { connections }, outcome))
     }
+}
+
+/// Gaps between the requests of one slice, in requests expected.
+fn gaps_of(mut sends: Vec<u64>, schedule: &Schedule) -> Vec<f64> {
+    sends.sort_unstable();
+    let at: Vec<f64> = sends.into_iter().map(|send| schedule.expected(send)).collect();
+    at.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
 /// A closed-loop slice at full load: nobody thinks.
@@ -222,5 +257,39 @@ fn usage_since(before: &Usage, after: &Usage) -> Usage {
         voluntary_switches: after.voluntary_switches.saturating_sub(before.voluntary_switches),
         involuntary_switches: after.involuntary_switches.saturating_sub(before.involuntary_switches),
         ..*after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dyno_model::Rate;
+
+    use super::*;
+
+    /// A² over a trial's short slices at several rates, each request `late` nanoseconds late.
+    fn pacing_of_trial(seed: u64, late: fn(u64) -> u64) -> Pacing {
+        let mut gaps = Vec::new();
+        for (slice, rate) in [100.0, 40.0, 40.0, 100.0].into_iter().enumerate() {
+            let rate = Rate::new_per_s(rate).unwrap();
+            let schedule = Schedule::poisson(rate, Duration::from_millis(500), 1, seed * 4 + slice as u64);
+            let sends = schedule.clone().map(|due| due.at_ns).filter(|&at_ns| at_ns >= 30_000_000);
+            gaps.extend(gaps_of(sends.map(|at_ns| at_ns + late(at_ns)).collect(), &schedule));
+        }
+        self_check::pacing(&gaps).unwrap()
+    }
+
+    #[test]
+    fn gaps_of_short_slices_together_fit_as_one_process_and_ticks_do_not() {
+        let trials = 1_000;
+        let beyond = |late: fn(u64) -> u64| {
+            let all = (0..trials).map(|seed| pacing_of_trial(seed, late));
+            all.filter(|pacing| pacing.a_squared >= self_check::PACING_LIMIT).count()
+        };
+        // 1 % and three standard errors.
+        let chance = beyond(|_| 0);
+        assert!(chance <= 20, "{chance} of {trials} perfect trials are beyond the 1 % level");
+        // Sends wait for the next tick of 10 ms, a clock that many generators have.
+        let ticks = beyond(|at_ns| 10_000_000 - at_ns % 10_000_000);
+        assert!(ticks >= 950, "{ticks} of {trials} trials with ticks are found");
     }
 }

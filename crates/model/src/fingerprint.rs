@@ -10,6 +10,6 @@ use serde::{Deserialize, Serialize};
 pub struct Fingerprint {
     /// Machine: CPU model, cores, memory, kernel, hypervisor, clock source, governor, limits.
     pub machine: BTreeMap<String, String>,
-    /// Software: dyno, interpreters, database with its settings, front, toolchains, lock-file hashes.
+    /// Software: dyno, its load engine (since there is more than one), interpreters, database with its settings, front, toolchains, lock-file hashes.
     pub software: BTreeMap<String, String>,
 }

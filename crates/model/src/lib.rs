@@ -14,6 +14,7 @@ pub mod operation;
 pub mod output;
 pub mod plan;
 pub mod record;
+pub mod self_check;
 pub mod slo;
 pub mod stack;
 pub mod stages;

@@ -8,8 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Operation, Rate, StackName, check::CheckRow, child::Usage, fingerprint::Fingerprint, load::SliceOutcome,
-    plan::Plan, warning::Warning,
+    Operation, Rate, StackName,
+    check::CheckRow,
+    child::Usage,
+    fingerprint::Fingerprint,
+    load::{Pacing, SliceOutcome},
+    plan::Plan,
+    warning::Warning,
 };
 
 /// Version of the run folder's format that this code writes.
@@ -117,6 +122,10 @@ pub struct Trial {
     pub ready_ns: u64,
     /// Its slices, in order of time.
     pub slices: Vec<Slice>,
+    /// Pacing over its open-loop slices together, for one alone is often too short for it (self-check G3); `None` where
+    /// even all have too few gaps.
+    #[serde(default)]
+    pub pacing: Option<Pacing>,
     /// Why it failed and its log's tail, if it did.
     pub failure: Option<TrialFailure>,
 }
