@@ -3,9 +3,12 @@
 use dyno_model::{
     Operation, StackName,
     histogram::LatencyHistogram,
-    load::Counts,
-    record::{Block, Run, Slice, SliceLoad},
+    load::{ConnectionCounts, Counts},
+    record::{Block, Run, Slice, SliceLoad, Trial},
+    self_check::FEWEST_GAPS,
 };
+
+use crate::statistics::mean;
 
 /// Foreign and stolen CPU time within a slice, as a share of one core, beyond which it is left out, whatever it
 /// measured (METHOD, section 3: label-blind).
@@ -23,6 +26,16 @@ pub struct Cell {
     pub dropped: (usize, usize),
     /// Counts over all slices, those left out too.
     pub counts: Counts,
+    /// What happened to connections, in all slices.
+    pub connections: ConnectionCounts,
+    /// One A² for each open-loop slice, or for each trial where slices are too short (G3).
+    pub pacing: Vec<f64>,
+    /// Whether `pacing` is of trials.
+    pub pacing_of_trials: bool,
+    /// For each block, the logarithm of the second half's rate over the first half's (G6).
+    pub rate_trend: Vec<Option<f64>>,
+    /// The same of the median latency.
+    pub latency_trend: Vec<Option<f64>>,
 }
 
 /// Closed-loop slices of a block added up.
@@ -33,9 +46,19 @@ pub struct Closed {
     /// Server and front.
     pub stack_cpu_ns: u64,
     pub database_cpu_ns: u64,
-    pub generator_cpu_ns: u64,
-    pub length_ns: u64,
     pub memory_bytes: u64,
+    pub generator: Generator,
+}
+
+/// What the generator did in slices, guards included.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Generator {
+    pub cpu_ns: u64,
+    pub wait_ns: u64,
+    /// The drain isn't in it, whose length isn't recorded: shares of it are somewhat too large.
+    pub length_ns: u64,
+    pub in_flight_ns: u64,
+    pub latency_sum_ns: u64,
 }
 
 /// Open-loop slices of a block added up.
@@ -43,8 +66,10 @@ pub struct Closed {
 pub struct Open {
     pub latency: LatencyHistogram,
     pub latency_less_late: LatencyHistogram,
-    pub in_flight_ns: u64,
-    pub latency_sum_ns: u64,
+    pub unread: LatencyHistogram,
+    pub unstamped: u64,
+    pub answers: u64,
+    pub generator: Generator,
     /// Largest backlog at a slice's end, in seconds of arrivals.
     pub backlog_s: f64,
 }
@@ -54,42 +79,131 @@ pub fn cells(run: &Run, blocks: &[&Block]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for &operation in &run.plan.operations {
         for prepared in &run.prepared {
-            cells.push(cell(&prepared.stack, operation, blocks));
+            cells.push(Cell::of(run, &prepared.stack, operation, blocks));
         }
     }
     cells
 }
 
-fn cell(stack: &StackName, operation: Operation, blocks: &[&Block]) -> Cell {
-    let mut cell = Cell {
-        stack: stack.clone(),
-        operation,
-        throughput: Vec::new(),
-        latency: Vec::new(),
-        dropped: (0, 0),
-        counts: Counts::default(),
-    };
-    for block in blocks {
-        // A trial that failed in the block says nothing about it; several trials are those of pairs.
-        let trials = block.trials.iter().filter(|trial| trial.stack == *stack && trial.failure.is_none());
-        let slices = trials.flat_map(|trial| &trial.slices).filter(|slice| slice.operation == operation);
-        let (mut closed, mut open) = (None, None);
-        for slice in slices {
-            cell.counts += slice.outcome.counts;
-            cell.dropped.1 += 1;
-            if foreign_share(slice) > FOREIGN {
-                cell.dropped.0 += 1;
-                continue;
-            }
-            match slice.load {
-                SliceLoad::Closed { .. } => add_closed(closed.get_or_insert_default(), slice),
-                SliceLoad::Open { rate, .. } => add_open(open.get_or_insert_default(), slice, rate.per_s()),
-            }
+impl Cell {
+    fn of(run: &Run, stack: &StackName, operation: Operation, blocks: &[&Block]) -> Self {
+        let mut cell = Self {
+            stack: stack.clone(),
+            operation,
+            throughput: Vec::new(),
+            latency: Vec::new(),
+            dropped: (0, 0),
+            counts: Counts::default(),
+            connections: ConnectionCounts::default(),
+            pacing: Vec::new(),
+            pacing_of_trials: false,
+            rate_trend: Vec::new(),
+            latency_trend: Vec::new(),
+        };
+        let guard_ns = run.plan.design.guard.0.as_nanos() as u64;
+        let mut trial_pacing = Vec::new();
+        for block in blocks {
+            // A trial that failed in the block says nothing about it; several trials are those of pairs.
+            let trials: Vec<&Trial> = block
+                .trials
+                .iter()
+                .filter(|trial| trial.stack == *stack && trial.failure.is_none())
+                .collect();
+            cell.add_block(&trials, guard_ns);
+            trial_pacing
+                .extend(trials.iter().filter_map(|trial| trial.pacing).map(|pacing| pacing.a_squared));
         }
-        cell.throughput.push(closed);
-        cell.latency.push(open);
+        if cell.pacing.is_empty() && cell.latency.iter().any(Option::is_some) {
+            (cell.pacing, cell.pacing_of_trials) = (trial_pacing, true);
+        }
+        cell
     }
-    cell
+
+    fn add_block(&mut self, trials: &[&Trial], guard_ns: u64) {
+        let (mut closed, mut open) = (None, None);
+        let (mut rate_trends, mut latency_trends) = (Vec::new(), Vec::new());
+        for trial in trials {
+            let (mut closed_slices, mut open_slices) = (Vec::new(), Vec::new());
+            for slice in trial.slices.iter().filter(|slice| slice.operation == self.operation) {
+                self.counts += slice.outcome.counts;
+                self.connections += slice.outcome.connections;
+                self.dropped.1 += 1;
+                if foreign_share(slice) > FOREIGN {
+                    self.dropped.0 += 1;
+                    continue;
+                }
+                match slice.load {
+                    SliceLoad::Closed { .. } => {
+                        add_closed(closed.get_or_insert_default(), slice, guard_ns);
+                        closed_slices.push(slice);
+                    }
+                    SliceLoad::Open { rate, .. } => {
+                        add_open(open.get_or_insert_default(), slice, rate.per_s(), guard_ns);
+                        open_slices.push(slice);
+                        let pacing = slice.outcome.pacing.filter(|one| one.gaps >= FEWEST_GAPS as u64);
+                        self.pacing.extend(pacing.map(|pacing| pacing.a_squared));
+                    }
+                }
+            }
+            rate_trends.extend(trend(&closed_slices, rate));
+            latency_trends.extend(trend(&open_slices, median));
+        }
+        self.throughput.push(closed);
+        self.latency.push(open);
+        // Trials of one block are one number: the block is the unit.
+        let one = |trends: &[f64]| (!trends.is_empty()).then(|| mean(trends));
+        self.rate_trend.push(one(&rate_trends));
+        self.latency_trend.push(one(&latency_trends));
+    }
+
+    /// All closed-loop slices.
+    pub fn closed(&self) -> Closed {
+        let mut sum = Closed::default();
+        for one in self.throughput.iter().flatten() {
+            sum.completed += one.completed;
+            sum.window_ns += one.window_ns;
+            sum.stack_cpu_ns += one.stack_cpu_ns;
+            sum.database_cpu_ns += one.database_cpu_ns;
+            sum.memory_bytes = sum.memory_bytes.max(one.memory_bytes);
+            sum.generator += one.generator;
+        }
+        sum
+    }
+
+    /// All open-loop slices.
+    pub fn open(&self) -> Open {
+        let mut sum = Open::default();
+        for one in self.latency.iter().flatten() {
+            sum.latency.merge(&one.latency);
+            sum.latency_less_late.merge(&one.latency_less_late);
+            sum.unread.merge(&one.unread);
+            sum.unstamped += one.unstamped;
+            sum.answers += one.answers;
+            sum.generator += one.generator;
+            sum.backlog_s = sum.backlog_s.max(one.backlog_s);
+        }
+        sum
+    }
+}
+
+/// The logarithm of what `measure` says of the second half of a trial's slices over what it says of the first; one in the
+/// middle is in neither. `None` for fewer than two slices, or where a half has no answers.
+fn trend(slices: &[&Slice], measure: fn(&[&Slice]) -> Option<f64>) -> Option<f64> {
+    let half = slices.len() / 2;
+    let (first, second) = (measure(&slices[..half])?, measure(&slices[slices.len() - half..])?);
+    Some((second / first).ln()).filter(|trend| trend.is_finite())
+}
+
+fn rate(slices: &[&Slice]) -> Option<f64> {
+    let sum = |of: fn(&Slice) -> u64| slices.iter().map(|slice| of(slice)).sum::<u64>() as f64;
+    let rate = sum(|slice| slice.outcome.window_completed) / sum(|slice| slice.outcome.window_ns);
+    (rate > 0.0).then_some(rate)
+}
+
+fn median(slices: &[&Slice]) -> Option<f64> {
+    let mut merged = LatencyHistogram::default();
+    slices.iter().for_each(|slice| merged.merge(&slice.outcome.latency));
+    merged.quantile_ns(0.5).map(|median_ns| median_ns as f64)
 }
 
 /// Foreign and stolen time as a share of one core.
@@ -99,21 +213,44 @@ fn foreign_share(slice: &Slice) -> f64 {
     ns.saturating_sub(20_000_000) as f64 / slice.outcome.window_ns.max(1) as f64
 }
 
-fn add_closed(sum: &mut Closed, slice: &Slice) {
+fn add_closed(sum: &mut Closed, slice: &Slice, guard_ns: u64) {
     let role = |name: &str| slice.cpu_ns.get(name).copied().unwrap_or(0);
     sum.completed += slice.outcome.window_completed;
     sum.window_ns += slice.outcome.window_ns;
     sum.stack_cpu_ns += role("server") + role("front");
     sum.database_cpu_ns += role("database");
-    sum.generator_cpu_ns += slice.outcome.generator_cpu_ns;
-    sum.length_ns += slice.outcome.window_ns;
     sum.memory_bytes = sum.memory_bytes.max(slice.usage.memory_bytes);
+    sum.generator += generator(slice, guard_ns);
 }
 
-fn add_open(sum: &mut Open, slice: &Slice, rate_per_s: f64) {
-    sum.latency.merge(&slice.outcome.latency);
-    sum.latency_less_late.merge(&slice.outcome.latency_less_late);
-    sum.in_flight_ns += slice.outcome.in_flight_ns;
-    sum.latency_sum_ns += slice.outcome.latency_sum_ns;
-    sum.backlog_s = sum.backlog_s.max(slice.outcome.backlog as f64 / rate_per_s);
+fn add_open(sum: &mut Open, slice: &Slice, rate_per_s: f64, guard_ns: u64) {
+    let outcome = &slice.outcome;
+    sum.latency.merge(&outcome.latency);
+    sum.latency_less_late.merge(&outcome.latency_less_late);
+    sum.unread.merge(&outcome.unread);
+    sum.unstamped += outcome.unstamped;
+    sum.answers += outcome.counts.completed + outcome.counts.failed.total();
+    sum.backlog_s = sum.backlog_s.max(outcome.backlog as f64 / rate_per_s);
+    sum.generator += generator(slice, guard_ns);
+}
+
+fn generator(slice: &Slice, guard_ns: u64) -> Generator {
+    let outcome = &slice.outcome;
+    Generator {
+        cpu_ns: outcome.generator_cpu_ns,
+        wait_ns: outcome.generator_wait_ns,
+        length_ns: outcome.window_ns + guard_ns,
+        in_flight_ns: outcome.in_flight_ns,
+        latency_sum_ns: outcome.latency_sum_ns,
+    }
+}
+
+impl std::ops::AddAssign for Generator {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.wait_ns += other.wait_ns;
+        self.length_ns += other.length_ns;
+        self.in_flight_ns += other.in_flight_ns;
+        self.latency_sum_ns += other.latency_sum_ns;
+    }
 }

@@ -69,7 +69,8 @@ pub fn pooled(cell: &Cell) -> LatencyHistogram {
     pooled
 }
 
-fn enough(cell: &Cell, quantile: f64) -> bool {
+/// Whether enough requests lie beyond a percentile for it to be told.
+pub fn enough(cell: &Cell, quantile: f64) -> bool {
     pooled(cell).count() as f64 * (1.0 - quantile) >= BEYOND
 }
 

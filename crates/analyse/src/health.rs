@@ -1,17 +1,18 @@
-//! Whether the numbers may be believed: the checks of METHOD, sections 2 and 6, over the whole run.
+//! Whether the numbers may be believed: METHOD, section 6, over the whole run. What the self-checks of
+//! section 2 find is `self_checks`' part; what follows from it is here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dyno_model::{
     Operation, StackName,
-    output::Metric,
+    output::{Metric, SelfCheck, SelfCheckOutcome as Outcome},
     record::{Block, NotRun, Run},
     warning::Warning,
 };
 
 use crate::{
-    cells::{Cell, Closed, Open},
-    estimates::quantile,
+    cells::{Cell, Open},
+    self_checks::{self, CHECKS, Check, Finding},
     statistics::mean,
 };
 
@@ -25,6 +26,8 @@ pub struct Health {
     pub no_verdict: Vec<String>,
     /// Points off the trust score, with the reason.
     pub flags: Vec<(u32, String)>,
+    /// The self-checks, those that passed too.
+    pub checks: Vec<SelfCheck>,
     cells: BTreeMap<(StackName, Operation), CellHealth>,
 }
 
@@ -32,10 +35,8 @@ pub struct Health {
 struct CellHealth {
     /// Why no metric of the cell allows a verdict.
     wrong: Option<String>,
-    /// Why its throughput doesn't.
-    throughput: Option<String>,
-    /// Why its latencies don't, by metric.
-    latency: BTreeMap<Metric, String>,
+    /// Why a metric doesn't, by what a self-check found.
+    refused: BTreeMap<Metric, String>,
     overloaded: bool,
 }
 
@@ -48,10 +49,7 @@ impl Health {
     /// Why no verdict and no rank may rest on this number; `None` when one may.
     pub fn refusal(&self, stack: &StackName, operation: Operation, metric: Metric) -> Option<String> {
         let cell = self.cell(stack, operation)?;
-        let of_metric = match metric {
-            Metric::Throughput => cell.throughput.as_ref(),
-            metric => cell.latency.get(&metric),
-        };
+        let of_metric = cell.refused.get(&metric);
         cell.wrong.as_ref().or(of_metric).map(|reason| format!("{stack}: {reason}"))
     }
 
@@ -66,13 +64,6 @@ impl Health {
 
 /// Share of failed requests beyond which nothing is said.
 const ERRORS: f64 = 0.001;
-/// Share of the server's CPUs that a saturated server uses (G8).
-const SERVER_BOUND: f64 = 0.90;
-/// Share of the other CPUs beyond which they, not the server, were the limit.
-const OTHERS_BOUND: f64 = 0.90;
-/// Share of its core beyond which the generator was the limit (G4).
-const GENERATOR_BOUND: f64 = 0.70;
-
 /// Examines a run.
 pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     let mut health = Health::default();
@@ -82,10 +73,21 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     if run.cpus.generator == run.cpus.database {
         health.flags.push((0, "database and generator share CPUs".to_owned()));
     }
+    engines(&mut health, blocks);
     for cell in cells {
-        let found = examine_cell(&mut health, run, cell);
+        let found = examine_cell(&mut health, cell);
         health.cells.insert((cell.stack.clone(), cell.operation), found);
     }
+    let findings = self_checks::examine(run, cells, &overloaded);
+    for check in &CHECKS {
+        let of: Vec<&Finding> = findings.iter().filter(|finding| finding.id == check.id).collect();
+        of.iter().for_each(|finding| health.judge(finding, check));
+        let doubtful = of.iter().filter(|one| matches!(one.outcome, Outcome::Flag | Outcome::Fail)).count();
+        if doubtful > 0 {
+            health.flags.push((10, format!("{} ({}, {doubtful} of {})", check.doubt, check.id, of.len())));
+        }
+    }
+    health.checks = self_checks::summarise(&findings);
     health
 }
 
@@ -159,114 +161,64 @@ fn dropped(health: &mut Health, cells: &[Cell]) {
     );
 }
 
-fn examine_cell(health: &mut Health, run: &Run, cell: &Cell) -> CellHealth {
+/// Slices that different engines drove aren't one sample: a run that was resumed on another kernel, or by another dyno.
+fn engines(health: &mut Health, blocks: &[&Block]) {
+    let slices = blocks.iter().flat_map(|block| &block.trials).flat_map(|trial| &trial.slices);
+    let engines: BTreeSet<&str> = slices.map(|slice| slice.outcome.engine.as_str()).collect();
+    if engines.len() > 1 {
+        let names =
+            engines.iter().map(|&name| if name.is_empty() { "one before engines had names" } else { name });
+        let names = names.collect::<Vec<_>>().join("; ");
+        health.no_verdict.push(format!("different load engines were used: {names}"));
+    }
+}
+
+/// What isn't the generator's doing: failed requests, connections, overload.
+fn examine_cell(health: &mut Health, cell: &Cell) -> CellHealth {
     let mut found = CellHealth::default();
     let subject = format!("{} {}", cell.stack, cell.operation);
     let counts = cell.counts;
-    let (failed, sent) = (counts.failed.total(), counts.sent.max(1));
-    if counts.planned != counts.sent + counts.not_sent || counts.sent != counts.completed + failed {
-        found.wrong = Some("the generator's counts don't add up (G1)".to_owned());
-    } else if counts.failed.wrong_body + counts.failed.wrong_status > 0
-        || failed as f64 / sent as f64 > ERRORS
-    {
-        found.wrong = Some(format!("{failed} of {sent} requests got no right answer"));
+    // A request that no connection could be opened for got no answer either.
+    let (failed, planned) = (counts.failed.total() + counts.not_sent, counts.planned.max(1));
+    if counts.failed.wrong_body + counts.failed.wrong_status > 0 || failed as f64 / planned as f64 > ERRORS {
+        let reason = format!("{failed} of {planned} requests got no right answer");
+        let advice = "see wrong_answers in the run folder's blocks";
+        health.warn("errors", subject.clone(), reason.clone(), advice);
+        found.wrong = Some(reason);
     }
-    if let Some(reason) = &found.wrong {
-        health.warn(
-            "errors",
-            subject.clone(),
-            reason.clone(),
-            "see wrong_answers in the run folder's blocks",
-        );
+    let connections = cell.connections;
+    let refused = connections.not_opened() + connections.unasked;
+    if refused > 0 {
+        let text = format!("{refused} connections weren't opened, or spoke before they were asked");
+        health.warn("connections", subject.clone(), text, "look at the server's log and its backlog");
     }
-    examine_throughput(health, run, cell, &subject, &mut found);
-    examine_latency(health, cell, &subject, &mut found);
+    let open = cell.open();
+    if overloaded(&open) {
+        found.overloaded = true;
+        let text =
+            format!("overloaded: {:.1} s of arrivals were unanswered at a slice's end", open.backlog_s);
+        let advice = "lower its rate in the plan: a queue's length isn't a latency";
+        health.warn("overloaded", subject, text, advice);
+    }
     found
 }
 
-fn examine_throughput(health: &mut Health, run: &Run, cell: &Cell, subject: &str, found: &mut CellHealth) {
-    let mut sum = Closed::default();
-    for closed in cell.throughput.iter().flatten() {
-        sum.window_ns += closed.window_ns;
-        sum.stack_cpu_ns += closed.stack_cpu_ns;
-        sum.database_cpu_ns += closed.database_cpu_ns;
-        sum.generator_cpu_ns += closed.generator_cpu_ns;
-        sum.length_ns += closed.length_ns;
-    }
-    if sum.window_ns == 0 {
-        return;
-    }
-    let share = |ns: u64, cpus: usize| ns as f64 / (sum.window_ns as f64 * cpus.max(1) as f64);
-    let server = share(sum.stack_cpu_ns, run.cpus.server.len());
-    if server >= SERVER_BOUND {
-        return;
-    }
-    let generator = sum.generator_cpu_ns as f64 / sum.length_ns.max(1) as f64;
-    let others: std::collections::BTreeSet<usize> =
-        run.cpus.database.iter().chain(&run.cpus.generator).copied().collect();
-    let others = share(sum.database_cpu_ns + sum.generator_cpu_ns, others.len());
-    let limit = if generator >= GENERATOR_BOUND {
-        Some(format!("the generator used {:.0} % of its core (G4)", generator * 100.0))
-    } else if others >= OTHERS_BOUND {
-        Some(format!("database and generator used {:.0} % of their CPUs", others * 100.0))
-    } else {
-        None
-    };
-    let text = format!("the server used {:.0} % of its CPUs when it was saturated", server * 100.0);
-    match limit {
-        Some(limit) => {
-            found.throughput = Some(format!("{limit}, and {text}: it can do at least this"));
-            health.warn("not_server_bound", subject.to_owned(), format!("{limit}; {text}"), "its throughput is a lower bound: use more CPUs for database and generator, or compare CPU per request");
-        }
-        None => health.warn(
-            "not_server_bound",
-            subject.to_owned(),
-            text,
-            "it waits for something else than CPU: look at the connection budget and the worker counts",
-        ),
-    }
+/// Latencies of a queue that only grows are its length.
+fn overloaded(open: &Open) -> bool {
+    open.backlog_s > 1.0
 }
 
-fn examine_latency(health: &mut Health, cell: &Cell, subject: &str, found: &mut CellHealth) {
-    let mut sum = Open::default();
-    for open in cell.latency.iter().flatten() {
-        sum.latency.merge(&open.latency);
-        sum.latency_less_late.merge(&open.latency_less_late);
-        sum.in_flight_ns += open.in_flight_ns;
-        sum.latency_sum_ns += open.latency_sum_ns;
-        sum.backlog_s = sum.backlog_s.max(open.backlog_s);
-    }
-    if sum.backlog_s > 1.0 {
-        found.overloaded = true;
-        let text = format!("overloaded: {:.1} s of arrivals were unanswered at a slice's end", sum.backlog_s);
-        health.warn(
-            "overloaded",
-            subject.to_owned(),
-            text,
-            "lower its rate in the plan: a queue's length isn't a latency",
-        );
-        return;
-    }
-    let little = (sum.in_flight_ns as f64 / sum.latency_sum_ns.max(1) as f64 - 1.0).abs();
-    for metric in Metric::ALL {
-        let Some(quantile) = quantile(metric) else { continue };
-        let (Some(with_ns), Some(without_ns)) =
-            (sum.latency.quantile_ns(quantile), sum.latency_less_late.quantile_ns(quantile))
-        else {
-            continue;
-        };
-        let late = 1.0 - without_ns as f64 / with_ns as f64;
-        let words = format!("{:.1} % of it is the generator's own lateness (G2)", late * 100.0);
-        if late > 0.05 {
-            found.latency.insert(metric, words.clone());
+impl Health {
+    /// What a self-check found becomes a refusal, a warning, or nothing but a line among the checks.
+    fn judge(&mut self, finding: &Finding, check: &Check) {
+        if !matches!(finding.outcome, Outcome::Flag | Outcome::Fail) {
+            return;
         }
-        if late > 0.01 {
-            let advice = "give the generator a CPU of its own";
-            health.warn("G2", format!("{subject} {}", metric.name()), words, advice);
-        }
-        if little >= 0.02 {
-            let words = format!("requests in flight and latencies differ by {:.1} % (G5)", little * 100.0);
-            found.latency.insert(metric, words);
+        self.warn(finding.id, finding.subject(), finding.words.clone(), check.advice);
+        let cell = self.cells.entry((finding.stack.clone(), finding.operation)).or_default();
+        for &metric in &finding.refuses {
+            let words = format!("{} ({})", finding.words, finding.id);
+            cell.refused.entry(metric).or_insert(words);
         }
     }
 }

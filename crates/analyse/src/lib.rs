@@ -7,16 +7,18 @@ mod estimates;
 mod health;
 pub mod load;
 mod ranks;
+mod self_checks;
 mod sentences;
 pub mod statistics;
 #[doc(hidden)]
 pub mod synthetic;
+mod trends;
 mod trust;
 mod verdicts;
 
 use dyno_model::{
     Operation, StackName,
-    output::{Comparison, Estimate, Metric},
+    output::{Comparison, Estimate, Metric, SelfCheck},
     record::{Block, BlockState, NotRun, Run},
     warning::Warning,
 };
@@ -43,6 +45,8 @@ pub struct Analysis {
     pub not_run: Vec<NotRun>,
     /// What makes numbers less sure.
     pub warnings: Vec<Warning>,
+    /// The self-checks G1 to G8 over all cells, those that passed too.
+    pub checks: Vec<SelfCheck>,
     /// How far the whole run may be trusted.
     pub trust: Trust,
     /// One value per block, for plots.
@@ -97,6 +101,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
         comparisons,
         not_run,
         warnings: run.warnings.iter().cloned().chain(health.warnings).collect(),
+        checks: health.checks,
         trust,
         curves: estimates::curves(&cells),
         series,

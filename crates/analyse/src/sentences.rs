@@ -47,7 +47,7 @@ fn fastest(
         let reason = if (blocks as usize) < FEWEST_BLOCKS {
             format!("{blocks} blocks are undisturbed for every stack, and an interval needs {FEWEST_BLOCKS}")
         } else {
-            "the servers weren't the limit, or their answers weren't right".to_owned()
+            "self-checks failed, or answers weren't right".to_owned()
         };
         return Some(format!("{operation}: no ranking: {reason}."));
     };
@@ -74,7 +74,7 @@ fn fastest(
     }
     if !refused.is_empty() {
         text += &format!(
-            "; not ranked, because the server wasn't the limit or its answers weren't right: {}",
+            "; not ranked, because a self-check failed or answers weren't right: {}",
             refused.join(", ")
         );
     }

@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
 /// Arithmetic mean; NaN for none.
 pub fn mean(values: &[f64]) -> f64 {
@@ -22,6 +22,41 @@ pub fn standard_deviation(values: &[f64]) -> f64 {
 /// `freedom` isn't positive.
 pub fn t_quantile(probability: f64, freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).expect("positive degrees of freedom").inverse_cdf(probability)
+}
+
+/// Probability that |t| of Student's distribution exceeds `t`, which is 0 or more.
+///
+/// # Panics
+/// `freedom` isn't positive.
+pub fn t_beyond(t: f64, freedom: f64) -> f64 {
+    2.0 * StudentsT::new(0.0, 1.0, freedom).expect("positive degrees of freedom").sf(t)
+}
+
+/// Probability of `count` or more of `trials`, each with `probability`.
+///
+/// # Panics
+/// `probability` isn't within 0..=1.
+pub fn binomial_beyond(count: u64, trials: u64, probability: f64) -> f64 {
+    match count.checked_sub(1) {
+        None => 1.0,
+        Some(below) => Binomial::new(probability, trials).expect("a probability").sf(below),
+    }
+}
+
+/// Which of several hypotheses are rejected, so that any true one is among them with at most the probability `level`
+/// (Holm 1979), whatever depends on what.
+pub fn holm(p: &[f64], level: f64) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let mut rejected = vec![false; p.len()];
+    for (rank, &at) in order.iter().enumerate() {
+        // False for what isn't a number, too.
+        rejected[at] = p[at] <= level / (p.len() - rank) as f64;
+        if !rejected[at] {
+            break;
+        }
+    }
+    rejected
 }
 
 /// Mean and 95 % t interval: `m ± t(n-1, .975) s/√n`. `None` for fewer than two values.
@@ -82,6 +117,25 @@ mod tests {
         }
         // c_8 of METHOD, section 4: t(7, 1 - .0118/2)/√8.
         assert!((t_quantile(1.0 - 0.0118 / 2.0, 7.0) / 8f64.sqrt() - 1.194).abs() < 2e-3);
+    }
+
+    #[test]
+    fn tails_by_hand() {
+        assert!((t_beyond(2.3646, 7.0) - 0.05).abs() < 1e-4);
+        assert_eq!(binomial_beyond(0, 8, 0.01), 1.0);
+        // 1 - 0.99^8, and one of eight at most.
+        assert!((binomial_beyond(1, 8, 0.01) - 0.077_255).abs() < 1e-6);
+        assert!(
+            (binomial_beyond(2, 8, 0.01) - (1.0 - 0.99f64.powi(8) - 0.08 * 0.99f64.powi(7))).abs() < 1e-9
+        );
+    }
+
+    #[test]
+    fn holm_steps_down_until_one_stays() {
+        // 0.01 <= 0.05/4 and 0.015 <= 0.05/3; 0.03 > 0.05/2, so that 0.04 stays too.
+        assert_eq!(holm(&[0.04, 0.01, 0.03, 0.015], 0.05), [false, true, false, true]);
+        assert_eq!(holm(&[], 0.05), Vec::<bool>::new());
+        assert_eq!(holm(&[f64::NAN, 0.001], 0.05), [false, true]);
     }
 
     #[test]

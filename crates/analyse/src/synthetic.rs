@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dyno_model::{
     Operation, Rate, Span,
     child::Usage,
-    load::{Counts, SliceOutcome},
+    load::{Counts, Pacing, SliceOutcome},
     plan::{Capacity, Data, Design, Latency, Plan, Throughput},
     record::{
         Block, BlockState, CpuSets, FORMAT, MachineSample, NotRun, PreparedStack, Run, Slice, SliceLoad,
@@ -86,7 +86,12 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
 
 /// `count` blocks of such a run, each block and slice off by a random factor.
 pub fn blocks(run: &Run, rates: &[f64], count: u32, noise: f64) -> Vec<Block> {
-    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    blocks_of_seed(run, rates, count, noise, 7)
+}
+
+/// The same with other random factors for each seed.
+pub fn blocks_of_seed(run: &Run, rates: &[f64], count: u32, noise: f64, seed: u64) -> Vec<Block> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut wobble = |size: f64| {
         let sum: f64 = (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
         (sum * size).exp()
@@ -128,6 +133,7 @@ fn outcome(counts: Counts, window_ns: u64) -> SliceOutcome {
         in_flight_ns: 1000,
         latency_sum_ns: 1000,
         generator_cpu_ns: window_ns / 5,
+        engine: "made up".to_owned(),
         ..SliceOutcome::default()
     }
 }
@@ -162,7 +168,9 @@ fn open(operation: Operation, rate: f64, wobble: &mut dyn FnMut(f64) -> f64) -> 
         let latency_ns = (2e9 / rate * wobble(0.3)) as u64;
         outcome.latency.record_ns(latency_ns);
         outcome.latency_less_late.record_ns(latency_ns);
+        outcome.unread.record_ns(10_000);
     }
+    outcome.pacing = Some(Pacing { a_squared: 0.5, gaps: 199 });
     let rate = Rate::new_per_s(100.0).expect("a rate");
     slice(operation, SliceLoad::Open { rate, connections: 64 }, outcome)
 }

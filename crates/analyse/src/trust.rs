@@ -22,16 +22,7 @@ pub fn judge(health: &Health, blocks: usize) -> Trust {
     if !reasons.is_empty() {
         return Trust { score: 0, grade: '-', reasons };
     }
-    let mut flags = health.flags.clone();
-    let count = |id: &str| health.warnings.iter().filter(|warning| warning.id == id).count();
-    for (id, words) in [
-        ("not_server_bound", "saturated servers left CPU unused"),
-        ("G2", "percentiles hold some of the generator's own lateness"),
-    ] {
-        if count(id) > 0 {
-            flags.push((10, format!("{words} ({} cases)", count(id))));
-        }
-    }
+    let flags = health.flags.clone();
     let score = 100 - flags.iter().map(|(points, _)| points).sum::<u32>().min(100);
     let grade = match score {
         90.. => 'A',

@@ -173,6 +173,9 @@ pub struct RunOutput {
     pub not_run: Vec<NotRun>,
     /// What makes numbers less sure.
     pub warnings: Vec<Warning>,
+    /// The self-checks G1 to G8 over the whole run, those that passed too.
+    #[serde(default)]
+    pub checks: Vec<SelfCheck>,
 }
 
 /// The object that `dyno load --format json` prints. `planned = sent + not_sent`; `sent = completed +` all of `failed`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Something that makes a number less sure, with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
-    /// Stable short name, for instance `G4` or `not_server_bound`.
+    /// Stable short name, for instance `G4` or `overloaded`.
     pub id: String,
     /// What it is about: a stack and operation, or the run.
     pub subject: String,

@@ -1,6 +1,6 @@
 //! Numbers as people read them: no more digits than their interval supports.
 
-use dyno_model::output::{Comparison, Estimate, Metric, Verdict};
+use dyno_model::output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict};
 
 /// A number in about four significant digits, never in powers of ten; a dash where there is none.
 pub fn number(value: f64) -> String {
@@ -76,6 +76,16 @@ pub const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::NoDifference => "tie",
         Verdict::Inconclusive => "inconclusive",
         Verdict::NoVerdict => "no verdict",
+    }
+}
+
+/// A self-check's outcome in a word.
+pub const fn outcome(outcome: SelfCheckOutcome) -> &'static str {
+    match outcome {
+        SelfCheckOutcome::Pass => "pass",
+        SelfCheckOutcome::Flag => "flag",
+        SelfCheckOutcome::Fail => "FAIL",
+        SelfCheckOutcome::NotMade => "not made",
     }
 }
 

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use dyno_analyse::Analysis;
 use dyno_model::{
     Operation, StackName,
-    output::{Comparison, Estimate, Metric},
+    output::{Comparison, Estimate, Metric, SelfCheckOutcome},
     record::Run,
 };
 
 use crate::{
-    figures::{number, rank, ratio, spread, time_us, value, verdict},
+    figures::{number, outcome, rank, ratio, spread, time_us, value, verdict},
     plot::{Line, Row, curves, intervals, spark},
     text::sorted,
 };
@@ -43,6 +43,7 @@ pub fn html(run: &Run, analysis: &Analysis) -> String {
         page += &operation_section(run, analysis, operation);
     }
     page += &not_run(analysis);
+    page += &checks(analysis);
     page += &warnings(analysis);
     page += &method(run);
     page + "</main>" + &footer(run) + "</body></html>\n"
@@ -230,6 +231,25 @@ fn not_run(analysis: &Analysis) -> String {
         let _ = write!(text, "<h3>{}</h3><pre>{}</pre>", escape(&row.stack.to_string()), escape(&row.reason));
     }
     text + "</section>"
+}
+
+fn checks(analysis: &Analysis) -> String {
+    let mut text = "<section><h2>Self-checks</h2><div class=scroll tabindex=0 role=group aria-label='self-checks'><table>\
+         <caption>What dyno checks of itself and of the machine, over all stacks and operations</caption>\
+         <thead><tr><th scope=col>check<th scope=col class=words>outcome<th scope=col class=words>seen</tr></thead><tbody>"
+        .to_owned();
+    for check in &analysis.checks {
+        let bold = check.outcome != SelfCheckOutcome::Pass;
+        let (open, close) = if bold { ("<strong>", "</strong>") } else { ("", "") };
+        let _ = write!(
+            text,
+            "<tr><td>{}<td class=words>{open}{}{close}<td class=words>{}</tr>",
+            escape(&check.id),
+            outcome(check.outcome),
+            escape(&check.words)
+        );
+    }
+    text + "</tbody></table></div></section>"
 }
 
 fn warnings(analysis: &Analysis) -> String {

@@ -6,11 +6,11 @@ use dyno_analyse::Analysis;
 use dyno_model::{
     Operation, StackName,
     check::{CheckOutcome, CheckRow},
-    output::{Comparison, Estimate, Metric, Verdict},
+    output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict},
     record::{NotRun, Run},
 };
 
-use crate::figures::{number, rank, ratio, spread};
+use crate::figures::{number, outcome, rank, ratio, spread};
 
 const NAME: usize = 27;
 
@@ -108,15 +108,17 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
     let reasons = &analysis.trust.reasons;
     let reasons = if reasons.is_empty() { "no flags".to_owned() } else { reasons.join("; ") };
     let _ = writeln!(text, "{}", wrap(&format!("Trust: {} ({reasons}).", analysis.trust.grade), 80, 2));
+    text += &checks(analysis, bold);
     if !analysis.not_run.is_empty() {
         let _ = writeln!(text, "\n{}", bold("Not measured, or not in every block"));
         for row in &analysis.not_run {
             let _ = writeln!(text, "  {}: {}", row.stack, row.reason.replace('\n', "\n    "));
         }
     }
-    // One line for each kind of warning: the page has them all.
+    // One line for each kind of warning: the page has them all. A self-check has its line already.
     let mut kinds: Vec<(&str, &str, Vec<&str>)> = Vec::new();
-    for warning in &analysis.warnings {
+    let of_check = |id: &str| analysis.checks.iter().any(|check| check.id == id);
+    for warning in analysis.warnings.iter().filter(|warning| !of_check(&warning.id)) {
         match kinds.iter_mut().find(|kind| kind.0 == warning.id) {
             Some(kind) => kind.2.push(&warning.subject),
             None => kinds.push((&warning.id, &warning.text, vec![&warning.subject])),
@@ -134,6 +136,25 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
         }
     }
     let _ = writeln!(text, "\nseed {}, {}", run.seed, run.command.join(" "));
+    text
+}
+
+/// The self-checks that don't pass, worst first, and the names of those that do.
+fn checks(analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
+    let mut text = String::new();
+    let of = |wanted| analysis.checks.iter().filter(move |check| check.outcome == wanted);
+    let passed: Vec<&str> = of(SelfCheckOutcome::Pass).map(|check| check.id.as_str()).collect();
+    if !passed.is_empty() {
+        let _ = writeln!(text, "Self-checks that pass: {}.", passed.join(", "));
+    }
+    let others = [SelfCheckOutcome::Fail, SelfCheckOutcome::Flag, SelfCheckOutcome::NotMade];
+    if others.iter().any(|&wanted| of(wanted).next().is_some()) {
+        let _ = writeln!(text, "\n{}", bold("Self-checks that don't pass"));
+    }
+    for check in others.into_iter().flat_map(of) {
+        let line = format!("  {} {}: {}", check.id, outcome(check.outcome), check.words);
+        let _ = writeln!(text, "{}", wrap(&line, 80, 4));
+    }
     text
 }
 

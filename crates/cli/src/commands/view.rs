@@ -28,6 +28,7 @@ pub fn show(common: &Common, folder: &RunFolder, run: &Run, blocks: &[Block]) ->
         comparisons: analysis.comparisons.clone(),
         not_run: analysis.not_run.clone(),
         warnings: analysis.warnings.clone(),
+        checks: analysis.checks.clone(),
     };
     folder.write_results(&output)?;
     folder.write_report(&dyno_report::html(run, &analysis))?;
