@@ -5,6 +5,10 @@ use std::time::Duration;
 use dyno_model::{
     load::{Pacing, SliceOutcome},
     output::{SelfCheck, SelfCheckOutcome},
+    self_check::{
+        self, GENERATOR_BUSIEST, GENERATOR_WAIT, LATE_FAIL, LATE_FLAG, LITTLE, PACING_LIMIT, UNREAD_NS,
+        UNREAD_SHARE,
+    },
 };
 
 use crate::{drive::Driven, schedule::Schedule};
@@ -17,13 +21,6 @@ pub struct Failed {
     /// What was seen, with figures.
     pub text: String,
 }
-
-/// Largest share of its core that the generator may use (G4).
-const BUSIEST: f64 = 0.70;
-/// Largest share of the time that the generator may wait for its core (G4).
-const LONGEST_WAIT: f64 = 0.01;
-/// Largest error of Little's law (G5).
-const LITTLE: f64 = 0.02;
 
 /// G1: every request of the schedule was sent, and every one sent has an outcome.
 pub fn g1(outcome: &SliceOutcome) -> Option<Failed> {
@@ -59,7 +56,7 @@ pub fn g4(outcome: &SliceOutcome, length_ns: u64) -> Option<Failed> {
         share * 100.0,
         wait * 100.0
     );
-    (share >= BUSIEST || wait >= LONGEST_WAIT).then_some(Failed { id: "G4", text })
+    (share >= GENERATOR_BUSIEST || wait >= GENERATOR_WAIT).then_some(Failed { id: "G4", text })
 }
 
 /// G5, Little's law: the integral of requests in flight is the sum of their latencies.
@@ -72,35 +69,13 @@ pub fn g5(outcome: &SliceOutcome) -> Option<Failed> {
     (error >= LITTLE).then_some(Failed { id: "G5", text })
 }
 
-/// Critical value of the Anderson-Darling statistic at the 1 % level, for an exponential distribution of unknown
-/// mean (Stephens 1974, case of the modified statistic A² (1 + 0.6/n)).
-const EXPONENTIAL: f64 = 1.959;
-/// Fewest gaps that say anything.
-const FEWEST_GAPS: usize = 50;
-
 /// The Anderson-Darling statistic of the gaps between `sends` (nanoseconds since the slice began, in any order) on
 /// the scale of expected requests, where a Poisson process of any rate has exponential gaps. `None` for few gaps.
 pub fn pacing(sends: &[u64], schedule: &Schedule) -> Option<Pacing> {
     let mut at: Vec<f64> = sends.iter().map(|&send| schedule.expected(send)).collect();
     at.sort_by(f64::total_cmp);
-    let mut gaps: Vec<f64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    if gaps.len() < FEWEST_GAPS {
-        return None;
-    }
-    gaps.sort_by(f64::total_cmp);
-    let count = gaps.len() as f64;
-    let mean = gaps.iter().sum::<f64>() / count;
-    if mean <= 0.0 {
-        return None;
-    }
-    // ln F and ln (1 - F) of an exponential; the first is bounded, for a gap of 0 has probability 0.
-    let below = |gap: f64| (-(-gap / mean).exp_m1()).max(1e-12).ln();
-    let above = |gap: f64| -gap / mean;
-    let sum: f64 = (0..gaps.len())
-        .map(|i| (2.0 * i as f64 + 1.0) * (below(gaps[i]) + above(gaps[gaps.len() - 1 - i])))
-        .sum();
-    let a_squared = -count - sum / count;
-    Some(Pacing { a_squared: a_squared * (1.0 + 0.6 / count), gaps: gaps.len() as u64 })
+    let gaps: Vec<f64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    self_check::pacing(&gaps)
 }
 
 /// A² grows with the number of gaps however small the difference is; per gap it measures the difference itself. Timers
@@ -113,17 +88,12 @@ const LARGE_MISFIT: f64 = 0.1;
 pub fn g3(outcome: &SliceOutcome) -> Option<Failed> {
     let pacing = outcome.pacing?;
     let text = format!(
-        "sending fits no Poisson process: A² = {:.2} over {} gaps, where {EXPONENTIAL} is the limit",
+        "sending fits no Poisson process: A² = {:.2} over {} gaps, where {PACING_LIMIT} is the limit",
         pacing.a_squared, pacing.gaps
     );
     let misfit = pacing.a_squared / pacing.gaps as f64;
-    (pacing.a_squared >= EXPONENTIAL && misfit >= SMALL_MISFIT).then_some(Failed { id: "G3", text })
+    (pacing.a_squared >= PACING_LIMIT && misfit >= SMALL_MISFIT).then_some(Failed { id: "G3", text })
 }
-
-/// Largest time that answers may lie unread while no receive timestamp says when they came, and its share of the
-/// median latency (G7).
-const UNREAD_NS: u64 = 50_000;
-const UNREAD_SHARE: f64 = 0.01;
 
 /// G7: answers are done when the kernel received them, or were read soon after.
 pub fn g7(outcome: &SliceOutcome) -> Option<Failed> {
@@ -201,8 +171,8 @@ fn lateness(outcome: &SliceOutcome, quantiles: &[f64]) -> SelfCheck {
         return not_made("G2", "nothing was measured");
     };
     let found = match share {
-        share if share > 0.05 => SelfCheckOutcome::Fail,
-        share if share > 0.01 => SelfCheckOutcome::Flag,
+        share if share > LATE_FAIL => SelfCheckOutcome::Fail,
+        share if share > LATE_FLAG => SelfCheckOutcome::Flag,
         _ => SelfCheckOutcome::Pass,
     };
     let words = format!(

@@ -59,7 +59,9 @@ impl Engine {
         let mut rest_ns = FIRST_REST_NS;
         loop {
             let now = now_ns();
-            let stopped = slice.stop.load(Ordering::Relaxed) || left == 0;
+            // A number of requests is measured to its last answer.
+            let answered = left == 0 && trial.recorder.in_flight() == 0;
+            let stopped = slice.stop.load(Ordering::Relaxed) || answered;
             if trial.marks(now, stopped) {
                 while resting.peek().is_some_and(|&Reverse((until_ns, _))| until_ns <= now)
                     && let Some(Reverse((_, connection))) = resting.pop()
@@ -81,7 +83,7 @@ impl Engine {
             if let Some(&Reverse((rested_ns, _))) = resting.peek() {
                 until_ns = until_ns.min(rested_ns);
             }
-            if left == 0 && trial.window_end_ns.is_none() {
+            if left == 0 && trial.window_end_ns.is_none() && trial.recorder.in_flight() == 0 {
                 continue;
             }
             let patience = self.gather(until_ns, trial.recorder.in_flight());

@@ -301,4 +301,5 @@ fn a_number_of_requests_is_kept_exactly_over_threads() {
     let plan = drive_of(&server, 2, model);
     let driven = drive(&plan, &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!((driven.outcome.counts.completed, server.seen()), (101, 101));
+    assert_eq!(driven.outcome.latency.count(), 101, "measured to the last answer");
 }
