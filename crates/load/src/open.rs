@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     iter::Peekable,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -134,6 +135,7 @@ impl Queue {
         }
         for due in self.waiting.drain(..) {
             trial.recorder.counts.not_sent += 1;
+            trial.recorder.not_sent(&trial.prepared.requests[due.request], &io::ErrorKind::TimedOut.into());
             trial.recorder.ends(now_ns);
             trial.recorder.latency_sum_ns += now_ns - due.at_ns;
             if due.at_ns >= trial.guard_ns {

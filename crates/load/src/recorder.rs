@@ -227,7 +227,7 @@ impl Recorder {
         if self.wrong_answers.len() < MOST_WRONG_ANSWERS {
             self.wrong_answers.push(WrongAnswer {
                 request: format!("{} {}", request.method, request.target),
-                kind: format!("not sent, no connection: {error}"),
+                kind: format!("not sent, no free connection: {error}"),
                 status: None,
                 body: String::new(),
             });

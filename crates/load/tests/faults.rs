@@ -332,7 +332,11 @@ fn a_listener_that_never_accepts_is_timed_out() {
         // The kernel makes one or two connections for a listener whose queue is 0 long.
         assert_names(&outcome, &["timed_out", "not_opened_in_time"], &what);
         assert!(outcome.connections.timed_out > 0, "{what}: {:?}", outcome.connections);
-        assert_eq!(outcome.counts.not_sent, outcome.connections.timed_out, "{what}");
+        // In an open loop those that waited for a connection when the drain ended aren't sent either.
+        match load.model {
+            Loop::Closed => assert_eq!(outcome.counts.not_sent, outcome.connections.timed_out, "{what}"),
+            Loop::Open => assert!(outcome.counts.not_sent >= outcome.connections.timed_out, "{what}"),
+        }
     }
 }
 
