@@ -187,9 +187,13 @@ pub fn curve(whole: &LatencyHistogram, parts: &[Part]) -> Vec<CurvePoint> {
         .filter_map(|percentile| {
             let quantile = percentile / 100.0;
             let ns = whole.quantile_ns(quantile)?;
-            let half = half_width(whole, parts, ns);
+            // Many requests may have this very latency, a time-out's for instance: both its edges are looked at.
+            let below_ns = whole.inner().lowest_equivalent(ns).saturating_sub(1);
+            let half =
+                half_width(whole, parts, ns).zip(half_width(whole, parts, below_ns)).map(|(a, b)| a.max(b));
             let us = |quantile: f64| {
-                let inside = quantile > 0.0 && quantile < 1.0;
+                // Beyond the last request nothing is known.
+                let inside = quantile > 0.0 && quantile <= 1.0 - 1.0 / whole.count() as f64;
                 inside.then(|| whole.quantile_ns(quantile)).flatten().map(|ns| ns as f64 / 1e3)
             };
             Some(CurvePoint {

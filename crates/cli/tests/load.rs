@@ -141,6 +141,8 @@ fn logs_hold_every_interval() {
     let sent: u64 =
         lines.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().parse::<u64>().unwrap()).sum();
     assert_eq!(sent, output.sent);
+    let full = dyno(&[&url, "-n", "50", "--csv", "/dev/full", "--format", "json"]);
+    assert_eq!(full.status.code(), Some(6), "{}", told(&full));
     let nowhere = dyno(&[&url, "-n", "1", "--csv", &path("no/such/a.csv")]);
     assert_eq!(nowhere.status.code(), Some(6), "{}", told(&nowhere));
 }

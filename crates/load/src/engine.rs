@@ -204,7 +204,8 @@ impl Engine {
             return;
         }
         let at = Duration::from_nanos(from_ns - trial.begin_ns);
-        let measured = trial.window_begin_ns.is_some_and(|begin| begin <= from_ns)
+        let measured = trial.guard_ns <= from_ns
+            && from_ns < trial.end_ns
             && trial.window_end_ns.is_none_or(|end| from_ns < end);
         let length = Duration::from_nanos(now - from_ns);
         watcher(trial.recorder.roll(at, length, measured));

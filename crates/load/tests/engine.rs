@@ -270,11 +270,12 @@ fn threads_share_one_schedule_and_their_intervals_are_the_whole() {
     let planned = schedule.count_rest();
     for threads in [1, 3] {
         let before = server.seen();
-        let (mut told, mut intervals) = (0, 0);
+        let (mut told, mut intervals, mut measured) = (0, 0, 0);
         let plan = drive_of(&server, threads, DriveModel::Open { schedule: schedule.clone() });
         let driven = drive(&plan, &AtomicBool::new(false), &mut |interval| {
             told += interval.counts.completed;
             intervals += 1;
+            measured += u32::from(interval.measured);
         })
         .unwrap();
         let counts = driven.outcome.counts;
@@ -284,6 +285,7 @@ fn threads_share_one_schedule_and_their_intervals_are_the_whole() {
         assert_eq!(driven.outcome.latency.count(), planned);
         // Intervals of all threads have the same borders: there are ten, and one for the drain.
         assert!((10..=12).contains(&intervals), "{intervals}");
+        assert_eq!(measured, 10, "without a guard the first is measured, and the drain isn't");
         assert!(driven.outcome.pacing.unwrap().gaps == planned - 1);
     }
 }

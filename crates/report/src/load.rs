@@ -26,6 +26,9 @@ pub fn load_summary(output: &LoadOutput, place: &str, color: bool) -> String {
         text += &lines(&failed);
         text.push('\n');
     }
+    if output.completed == 0 {
+        let _ = writeln!(text, "{}", bold("Not one right answer: there is nothing to report"));
+    }
     let _ = writeln!(text, "{}", wrap(&format!("{} at {place}", output.url), 80, 2));
     let _ = writeln!(text, "{}", wrap(&format!("{}; {}", output.load, output.engine), 80, 2));
     text.push('\n');
@@ -51,7 +54,7 @@ fn of(output: &LoadOutput, outcome: SelfCheckOutcome) -> Vec<&SelfCheck> {
 
 fn lines(checks: &[&SelfCheck]) -> String {
     checks.iter().fold(String::new(), |mut text, check| {
-        let _ = writeln!(text, "{}", wrap(&format!("  {} {}", check.id, check.words), 80, 5));
+        let _ = writeln!(text, "{}", wrap(&format!("- {} {}", check.id, check.words), 80, 5));
         text
     })
 }

@@ -7,13 +7,13 @@ mod picture;
 mod place;
 mod prometheus;
 
-use std::{process::ExitCode, sync::atomic::Ordering, time::Instant};
+use std::{io::Write, process::ExitCode, sync::atomic::Ordering, time::Instant};
 
 use dyno_analyse::load::{Parts, Setting};
 use dyno_load::{DriveModel, Interval, checks, drive};
 use dyno_model::{
     load::SliceOutcome,
-    output::{LoadOutput, SloResult},
+    output::{LoadOutput, SelfCheckOutcome, SloResult},
     slo::{Figures, Judgement},
     traffic::Traffic,
 };
@@ -40,7 +40,7 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
     let place = place::find(&origin, &options.connection)?;
     let order = order::order(options, &traffic, &origin, place.target, replay.as_ref())?;
     let setting = Setting {
-        url: options.url.clone().unwrap_or_else(|| origin.to_string()),
+        url: options.url.as_deref().map_or_else(|| origin.to_string(), without_password),
         load: order.words,
         service_time: !matches!(order.drive.model, DriveModel::Open { .. }),
         steady: order.steady,
@@ -67,25 +67,60 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
             }
         });
         picture.finish();
-        // What was measured is shown though a log could not be written.
-        if let Some(failure) = failure {
-            eprintln!("dyno: {failure}");
-        }
-        driven
-    })??;
+        (driven, failure)
+    })?;
+    let (driven, failure) = driven;
+    let driven = driven?;
     let length = begin.elapsed();
     let mut output = dyno_analyse::load::output(&setting, &driven.outcome, parts.all());
     output.checks.extend(checks::examine(&driven, length, &REPORTED));
+    let stopped = STOP.load(Ordering::Relaxed);
+    if stopped {
+        flag_what_was_stopped(&mut output);
+    }
     output.checks.sort_by(|a, b| a.id.cmp(&b.id));
     output.slo = goals(options, &driven.outcome);
     if common.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&output)?);
+        show(&(serde_json::to_string_pretty(&output)? + "\n"))?;
     } else {
         let color =
             std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout());
-        print!("{}", dyno_report::load_summary(&output, &place.words, color));
+        show(&dyno_report::load_summary(&output, &place.words, color))?;
+    }
+    // What was measured is shown though a log could not be written.
+    if let Some(failure) = failure {
+        return Err(failure.into());
     }
     Ok(ExitCode::from(code(&output)))
+}
+
+/// Prints; whoever reads may have seen enough (`dyno load … | head`).
+fn show(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Requests that a stop left unsent are no fault of the engine's; that it was stopped is worth a word.
+fn flag_what_was_stopped(output: &mut LoadOutput) {
+    output.load += ", stopped";
+    let whole = output.planned == output.sent + output.not_sent
+        && output.sent == output.completed + output.failed.total();
+    if let Some(check) = output.checks.iter_mut().find(|check| check.id == "G1" && whole) {
+        check.outcome = SelfCheckOutcome::Flag;
+        check.words = format!("stopped: {} of {} requests were not sent", output.not_sent, output.planned);
+    }
+}
+
+/// A URL without `user:password@`: it is shown, logged and sent to others.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}{}", &rest[end..]),
+        None => url.to_owned(),
+    }
 }
 
 fn code(output: &LoadOutput) -> u8 {
@@ -104,6 +139,15 @@ fn traffic(options: &LoadOptions) -> Result<(Traffic, Option<Replay>), Error> {
     let recording =
         replay.filter(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("har")));
     if let Some(path) = recording {
+        let request = &options.request;
+        if request.mix.is_some()
+            || request.method.is_some()
+            || request.body.is_some()
+            || !request.headers.is_empty()
+        {
+            let words = "a recording has its own requests: leave out --mix, --method, --header and --body\n  example: dyno load --replay shop.har";
+            return Err(LoadCommandError::Options(words.to_owned()).into());
+        }
         let requests = read_requests(path, url)?;
         left_out(&requests);
         return Ok((requests.traffic, requests.recorded));

@@ -70,6 +70,7 @@ pub fn with_hlog<T>(
 ) -> Result<T, LoadCommandError> {
     let Some(path) = path else { return Ok(work(&mut |_| Ok(()))) };
     let mut file = File::create(path).map_err(failed(path))?;
+    writeln!(file, "#[Histogram log format version 1.3]").map_err(failed(path))?;
     let mut serializer = V2DeflateSerializer::new();
     let mut builder = IntervalLogWriterBuilder::new();
     let one_line = |text: &str| text.replace(['\n', '\r'], " ");
