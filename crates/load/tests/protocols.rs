@@ -32,12 +32,19 @@ struct Nginx {
     tls_http2: SocketAddr,
 }
 
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Ports that are free now, all different: found while the others are held.
+fn free_ports<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
 }
 
 impl Nginx {
+    /// Somebody may take a port before nginx does: then it is tried again with others.
     fn start(settings: &str) -> Self {
+        (0..5).find_map(|_| Self::try_start(settings)).expect("nginx starts")
+    }
+
+    fn try_start(settings: &str) -> Option<Self> {
         let home = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).unwrap();
         let part = nginx(Context { home: &home, setup: true, echo: &|_| {} }).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -46,7 +53,7 @@ impl Nginx {
         fs::write(folder.path().join("own.pem"), own.cert.pem()).unwrap();
         fs::write(folder.path().join("own.key"), own.signing_key.serialize_pem()).unwrap();
         fs::write(folder.path().join("big"), vec![b'x'; BIG]).unwrap();
-        let [cleartext, http2, tls, tls_http2] = [(); 4].map(|()| free_port());
+        let [cleartext, http2, tls, tls_http2] = free_ports();
         let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
         let configuration = format!(
             "{user} daemon off; worker_processes 1; pid {path}/pid; error_log {path}/error.log;
@@ -72,14 +79,18 @@ impl Nginx {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let nginx = Self { child, folder, cleartext, http2, tls, tls_http2 };
+        let mut nginx = Self { child, folder, cleartext, http2, tls, tls_http2 };
         let begin = Instant::now();
         while TcpStream::connect(tls_http2).is_err() {
             let log = fs::read_to_string(nginx.folder.path().join("error.log")).unwrap_or_default();
-            assert!(begin.elapsed() < Duration::from_secs(20), "nginx doesn't start: {log}");
+            if nginx.child.try_wait().unwrap().is_some() {
+                assert!(log.contains("in use"), "nginx doesn't start: {log}");
+                return None;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "nginx doesn't start: {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
-        nginx
+        Some(nginx)
     }
 
     /// Requests that it has seen, without those that asked.
