@@ -44,8 +44,8 @@ pub struct Connections {
 /// is a part of the engine's name in the fingerprint. Open loops send on time whatever the nap is, and the kernel's
 /// receive timestamps keep late reading out of their latencies.
 fn options() -> EngineOptions {
-    // Naps send requests in bursts, and some servers serve bursts at less CPU than others: measured, they move ratios
-    // between stacks by a tenth (docs/design/2026-11-25-load-engine.md).
+    // Naps send requests in bursts, and some servers serve bursts at less CPU than others, which would move ratios
+    // between stacks (docs/design/2026-11-25-load-engine.md).
     EngineOptions { wire: WireKind::Best, nap: Duration::ZERO, ..EngineOptions::default() }
 }
 
