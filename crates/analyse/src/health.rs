@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dyno_model::{
     Operation, StackName,
     output::{Metric, SelfCheck, SelfCheckOutcome as Outcome},
-    record::{Block, NotRun, Run},
+    record::{Block, NotRun, NotRunKind, Run},
     warning::Warning,
 };
 
@@ -108,7 +108,7 @@ fn failures(health: &mut Health, blocks: &[&Block]) {
     }
     for (stack, (count, words)) in seen {
         let reason = format!("failed in {count} of {} blocks: {words}", blocks.len());
-        health.failures.push(NotRun { stack, reason });
+        health.failures.push(NotRun { stack, reason, kind: NotRunKind::Failed });
     }
 }
 

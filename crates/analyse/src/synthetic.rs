@@ -79,6 +79,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
         not_run: vec![NotRun {
             stack: "bottle/waitress".parse().expect("a stack"),
             reason: "made up to be missing".to_owned(),
+            kind: dyno_model::record::NotRunKind::Missing,
         }],
         warnings: Vec::new(),
     }

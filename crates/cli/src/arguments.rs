@@ -74,9 +74,9 @@ pub enum Command {
     /// Prepare, prove, measure and compare the stacks of a plan
     Run(RunOptions),
     /// Prove that stacks answer the contract; time nothing
-    Check(Stacks),
+    Check(CheckOptions),
     /// Show stacks, operations and plans
-    List,
+    List(ListOptions),
     /// Show what this machine can and can't run, with the remedy
     Doctor,
     /// Make a run's report again from its folder
@@ -87,6 +87,10 @@ pub enum Command {
     Load(Box<LoadOptions>),
     /// Check load generators against servers whose latency is known: this one, and others that are installed
     Truth(truth::TruthOptions),
+    /// Pin and hash what stacks are made of: `locks/` beside each `requirements.in`, one for each interpreter
+    Lock(LockOptions),
+    /// Write down what is really installed, a file for each interpreter, so that a change shows in a review
+    Freeze(FreezeOptions),
     /// Print the JSON Schemas of the machine formats
     Schema,
 }
@@ -111,12 +115,56 @@ pub struct RunOptions {
     pub blocks: Option<u32>,
 }
 
-/// Options of `dyno check` and `dyno up`.
+/// Options of `dyno check`.
+#[derive(Args, Debug)]
+pub struct CheckOptions {
+    /// Which stacks.
+    #[command(flatten)]
+    pub stacks: Stacks,
+    /// Every row of the field; what can't run is tried again, so that one that became possible is noticed
+    #[arg(long, conflicts_with = "stacks")]
+    pub all: bool,
+}
+
+/// Options of `dyno up`, and which stacks `dyno check` takes.
 #[derive(Args, Debug)]
 pub struct Stacks {
     /// Stacks, written `app/server[/front][@interpreter]`; without any, those of the default plan
     #[arg(value_name = "STACK")]
     pub stacks: Vec<StackName>,
+}
+
+/// Options of `dyno list`.
+#[derive(Args, Debug)]
+pub struct ListOptions {
+    /// Every row of the field: all interpreters and fronts, and what can't run with the reason
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Options of `dyno lock`.
+#[derive(Args, Debug)]
+pub struct LockOptions {
+    /// Folders with a `requirements.in`, by name; without any, all of them and the constraints that they share
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Interpreters; without any, those that have locks already
+    #[arg(long = "interpreter", value_name = "NAME")]
+    pub interpreters: Vec<String>,
+    /// Take the newest versions instead of those locked before
+    #[arg(long)]
+    pub upgrade: bool,
+}
+
+/// Options of `dyno freeze`.
+#[derive(Args, Debug)]
+pub struct FreezeOptions {
+    /// Stacks whose environments are written down; without any, every row of the field
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<StackName>,
+    /// Compare with the files that are there instead of writing them; exit code 1 when they differ
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Options of `dyno report`.

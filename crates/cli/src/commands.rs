@@ -1,5 +1,6 @@
 //! What each command does: a request to the lab, or a view of what is recorded.
 
+mod field;
 pub mod load;
 mod truth;
 mod view;
@@ -7,24 +8,20 @@ mod view;
 use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};
 
 use dyno_lab::{Bench, Order};
-use dyno_model::{
-    check::CheckOutcome,
-    event::Event,
-    output::{CheckOutput, ListOutput, ListRow},
-    plan::Plan,
-};
-use dyno_plan::{Catalogue, find_plan, list_plans, read_plan};
+use dyno_model::{check::CheckOutcome, event::Event, output::CheckOutput, plan::Plan, record::NotRunKind};
+use dyno_plan::{Catalogue, find_plan, read_plan};
 use dyno_provision::{Context, Home, doctor};
 use dyno_record::RunFolder;
 
 use crate::{
-    arguments::{Common, Format, ReportOptions, RunOptions, Stacks},
+    arguments::{CheckOptions, Common, Format, ReportOptions, RunOptions, Stacks},
     exit::{self, Error},
     places::project,
     progress::Display,
     stop::STOP,
 };
 
+pub use field::{freeze, list, lock};
 pub use truth::{SERVER as TRUTH_SERVER, truth};
 
 /// The hidden command that is a keeper.
@@ -69,6 +66,7 @@ impl<'a> Workshop<'a> {
         &self,
         plan: &Plan,
         logs: &Path,
+        try_impossible: bool,
         work: impl FnOnce(&Bench<'_>) -> Result<T, dyno_lab::LabError>,
     ) -> Result<T, Error> {
         let _lock = self.home.lock()?;
@@ -81,6 +79,7 @@ impl<'a> Workshop<'a> {
                 plan,
                 home: &self.home,
                 setup: self.common.setup,
+                try_impossible,
                 database: self.common.database.as_deref(),
                 keeper,
                 contract: &contract,
@@ -123,7 +122,7 @@ pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
         }
     };
     let logs = folder.logs();
-    let result = workshop.with_bench(&plan, &logs, |bench| {
+    let result = workshop.with_bench(&plan, &logs, false, |bench| {
         if resumed { dyno_lab::resume(bench, &folder) } else { dyno_lab::run(bench, &folder) }
     });
     let finished = match result {
@@ -162,11 +161,15 @@ pub fn report(common: &Common, options: &ReportOptions) -> Result<ExitCode, Erro
 }
 
 /// `dyno check`.
-pub fn check(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
+pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
-    let plan = workshop.plan_for(options)?;
+    let mut plan = workshop.plan_for(&options.stacks)?;
+    if options.all {
+        plan.stacks =
+            dyno_lab::field(&workshop.catalogue, &plan).into_iter().map(|stack| stack.name).collect();
+    }
     let logs = workshop.home.path().join("logs");
-    let report = workshop.with_bench(&plan, &logs, dyno_lab::check)?;
+    let report = workshop.with_bench(&plan, &logs, options.all, dyno_lab::check)?;
     if common.format == Format::Json {
         let mut output: CheckOutput = report.rows.clone();
         // A stack that can't be tried fails every operation, with its reason.
@@ -180,10 +183,18 @@ pub fn check(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
         }
         println!("{}", serde_json::to_string_pretty(&output)?);
     } else {
-        print!("{}", dyno_report::check_table(&report.rows, &report.not_run));
+        print!("{}", dyno_report::check_table(&report.rows, &report.not_run, options.all));
+        for stack in &report.possible {
+            println!(
+                "{:<30} can run now: take the entry in cannot_run out of its manifest",
+                stack.to_string()
+            );
+        }
     }
-    let failed =
-        !report.not_run.is_empty() || report.rows.iter().any(|row| row.outcome == CheckOutcome::Fail);
+    // Over the whole field, what can't be is no failure; of stacks that somebody named, it is.
+    let failed = report.not_run.iter().any(|row| !options.all || row.kind == NotRunKind::Failed)
+        || report.rows.iter().any(|row| row.outcome == CheckOutcome::Fail)
+        || !report.possible.is_empty();
     Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
 }
 
@@ -192,41 +203,7 @@ pub fn up(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
     let plan = workshop.plan_for(options)?;
     let logs = workshop.home.path().join("logs");
-    workshop.with_bench(&plan, &logs, dyno_lab::up)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `dyno list`.
-pub fn list(common: &Common) -> Result<ExitCode, Error> {
-    let workshop = Workshop::open(common)?;
-    let plan = workshop.default_plan()?;
-    let context = Context { home: &workshop.home, setup: false, echo: &|_| {} };
-    let mut rows: ListOutput = Vec::new();
-    let mut titles = Vec::new();
-    for stack in workshop.catalogue.stacks() {
-        let (name, title) =
-            (stack.name.clone(), format!("{} on {}", stack.app.app.title, stack.server.title));
-        let (runnable, reason) = match dyno_lab::can_run(context, stack, &plan) {
-            Ok(note) => (true, note),
-            Err(reason) => (false, format!("cannot run: {reason}")),
-        };
-        rows.push(ListRow { stack: name, runnable, reason });
-        titles.push(title);
-    }
-    if common.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("Stacks");
-    for (row, title) in rows.iter().zip(titles) {
-        let note = if row.reason.is_empty() { title } else { format!("{title}; {}", row.reason) };
-        println!("  {:<30} {note}", row.stack.to_string());
-    }
-    println!("\nOperations\n  {}", dyno_model::Operation::names().join(", "));
-    println!("\nPlans");
-    for plan in list_plans(&project().join("plans"), &workshop.catalogue) {
-        println!("  {:<30} {}", plan.name, plan.title);
-    }
+    workshop.with_bench(&plan, &logs, false, dyno_lab::up)?;
     Ok(ExitCode::SUCCESS)
 }
 

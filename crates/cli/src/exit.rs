@@ -56,7 +56,9 @@ pub fn code(error: &Error) -> u8 {
 
 fn provision(error: &ProvisionError) -> u8 {
     match error {
-        ProvisionError::Missing { .. } | ProvisionError::Command { .. } => MISSING,
+        ProvisionError::Missing { .. } | ProvisionError::Command { .. } | ProvisionError::CannotRun(_) => {
+            MISSING
+        }
         ProvisionError::Io { .. } => FILES,
         ProvisionError::Locked { .. } => LOCKED,
         ProvisionError::Database { .. } => NOTHING_MEASURED,

@@ -31,12 +31,14 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(options) => commands::run(&arguments.common, options),
         Command::Check(options) => commands::check(&arguments.common, options),
-        Command::List => commands::list(&arguments.common),
+        Command::List(options) => commands::list(&arguments.common, options),
         Command::Doctor => commands::doctor(&arguments.common),
         Command::Report(options) => commands::report(&arguments.common, options),
         Command::Up(options) => commands::up(&arguments.common, options),
         Command::Load(options) => commands::load::load(&arguments.common, options),
         Command::Truth(options) => commands::truth(&arguments.common, options),
+        Command::Lock(options) => commands::lock(&arguments.common, options),
+        Command::Freeze(options) => commands::freeze(&arguments.common, options),
         Command::Schema => schemas::print(),
     };
     result.unwrap_or_else(|error| {

@@ -29,9 +29,10 @@ fn python_is_formatted_linted_and_tested() {
     let home = home();
     let context = Context { home: &home, setup: true, echo: &|_| {} };
     let stacks = repository().join("stacks/python");
-    let lock = |version: &str| stacks.join("requirements").join(version).join("dev.txt");
+    let locks = repository().join("stacks/tools/dev/locks");
+    let lock = |version: &str| locks.join(format!("{version}.txt"));
     let python = interpreters().into_iter().find(|one| lock(&one.name).is_file()).unwrap();
-    let tools = python_environment(context, &python, &lock(&python.name), "dev").unwrap();
+    let tools = python_environment(context, &python, &[lock(&python.name)], "dev").unwrap();
     for folder in [stacks, repository().join("benches")] {
         let tool = |arguments: &[&str]| {
             let mut command = Command::new(tools.python());

@@ -28,6 +28,8 @@ pub struct Order<'a> {
     pub home: &'a Home,
     /// Whether missing parts may be installed.
     pub setup: bool,
+    /// Whether choices that the catalogue calls impossible are tried all the same.
+    pub try_impossible: bool,
     /// A database of the user's own; `None` starts the embedded one.
     pub database: Option<&'a str>,
     /// The command that is a keeper.

@@ -13,7 +13,7 @@ mod up;
 
 pub use bench::{Bench, Order};
 pub use error::LabError;
-pub use prepare::{Prepared, can_run};
+pub use prepare::{Prepared, can_run, field, packages};
 pub use proof::{CheckReport, check};
 pub use run::{Finished, resume, run};
 pub use up::up;

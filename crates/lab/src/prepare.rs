@@ -9,15 +9,15 @@ use std::{
 
 use dyno_model::{
     StackName,
-    catalogue::{Language, Listens},
+    catalogue::{CannotRun, Language, Processes, Protocol, Upstream},
     child::ChildSpec,
     event::Step,
     plan::Plan,
-    record::NotRun,
+    record::{NotRun, NotRunKind},
 };
-use dyno_plan::ResolvedStack;
+use dyno_plan::{Catalogue, FrontEntry, ResolvedStack};
 use dyno_provision::{
-    Context, Interpreter, Nginx, ProvisionError, PythonEnvironment, go_build, interpreters, nginx,
+    Context, Interpreter, Nginx, ProvisionError, PythonEnvironment, free_port, go_build, interpreters, nginx,
     python_environment,
 };
 
@@ -29,6 +29,8 @@ pub struct Prepared {
     pub stack: ResolvedStack,
     /// SHA-256 of its lock file.
     pub lock_sha256: String,
+    /// Why the catalogue says that it can't run, when it is tried all the same.
+    pub impossible: Option<CannotRun>,
     program: Program,
     nginx: Option<Nginx>,
 }
@@ -64,11 +66,20 @@ pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRu
         bench.go_on()?;
         bench.step(Step::Prepare, name.to_string());
         let stack = bench.order.catalogue.resolve(name)?;
-        match bench.provision(|context| prepare(context, stack, bench.order.plan)) {
+        let tried = bench.order.try_impossible;
+        match bench.provision(|context| prepare(context, stack, bench.order.plan, tried)) {
             Ok(one) => prepared.push(one),
             // A full disk isn't this stack's fault, and the next would meet it too.
             Err(error @ ProvisionError::Io { .. }) => return Err(error.into()),
-            Err(error) => not_run.push(NotRun { stack: name.clone(), reason: error.to_string() }),
+            Err(error) => not_run.push(NotRun {
+                stack: name.clone(),
+                reason: error.to_string(),
+                kind: match error {
+                    ProvisionError::Missing { .. } => NotRunKind::Missing,
+                    ProvisionError::CannotRun(_) => NotRunKind::Impossible,
+                    _ => NotRunKind::Failed,
+                },
+            }),
         }
     }
     Ok((prepared, not_run))
@@ -79,7 +90,7 @@ pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRu
 /// # Errors
 /// Why it can't run even with `--setup`.
 pub fn can_run(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Result<String, String> {
-    match prepare(Context { setup: false, ..context }, stack, plan) {
+    match prepare(Context { setup: false, ..context }, stack, plan, false) {
         Ok(_) => Ok(String::new()),
         Err(ProvisionError::Missing { what, remedy }) if remedy.contains("--setup") => {
             Ok(format!("{what} is fetched by --setup"))
@@ -88,17 +99,32 @@ pub fn can_run(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Resul
     }
 }
 
-fn prepare(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Result<Prepared, ProvisionError> {
+fn prepare(
+    context: Context<'_>,
+    stack: ResolvedStack,
+    plan: &Plan,
+    try_impossible: bool,
+) -> Result<Prepared, ProvisionError> {
     let front = match &stack.front {
         Some(_) => Some(nginx(context)?),
         None => None,
     };
+    let python = stack.app.app.language == Language::Python;
+    let wanted = stack.name.interpreter.as_ref().or(plan.interpreter.as_ref());
+    let known = |interpreter: Option<&str>| match stack.cannot_run(interpreter) {
+        Some(known) if !try_impossible => {
+            Err(ProvisionError::CannotRun(format!("{} ({})", known.because, known.evidence)))
+        }
+        known => Ok(known.cloned()),
+    };
+    let mut impossible = if python { None } else { known(None)? };
     let (program, lock_sha256) = match stack.app.app.language {
         Language::Python => {
-            let wanted = stack.name.interpreter.as_ref().or(plan.interpreter.as_ref());
-            let (interpreter, lock) = interpreter_and_lock(&stack, wanted.map(String::as_str))?;
+            let interpreter = interpreter_of(&stack, wanted.map(String::as_str))?;
+            impossible = known(Some(&interpreter.name))?;
+            let locks = locks_of(&stack, &interpreter.name)?;
             let name = format!("{}-{}", stack.name.app, stack.name.server);
-            let environment = python_environment(context, &interpreter, &lock, &name)?;
+            let environment = python_environment(context, &interpreter, &locks, &name)?;
             let lock_sha256 = environment.lock_sha256.clone();
             (Program::Python(environment), lock_sha256)
         }
@@ -106,37 +132,80 @@ fn prepare(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Result<Pr
             let built = go_build(context, &stack.app.folder, &stack.name.app)?;
             (Program::Binary(built.binary), built.lock_sha256)
         }
+        Language::Rust => {
+            return Err(ProvisionError::Missing {
+                what: "cargo".to_owned(),
+                remedy: "install Rust".to_owned(),
+            });
+        }
     };
-    Ok(Prepared { stack, lock_sha256, program, nginx: front })
+    Ok(Prepared { stack, lock_sha256, program, nginx: front, impossible })
 }
 
-/// The interpreter asked for, or the newest that has a lock for this stack.
-fn interpreter_and_lock(
-    stack: &ResolvedStack,
-    wanted: Option<&str>,
-) -> Result<(Interpreter, PathBuf), ProvisionError> {
-    let requirements = stack.app.folder.join("../requirements");
-    let lock_of = |version: &str| {
-        requirements.join(version).join(format!("{}-{}.txt", stack.name.app, stack.name.server))
-    };
+/// The interpreter asked for, or the newest that has locks for this stack.
+fn interpreter_of(stack: &ResolvedStack, wanted: Option<&str>) -> Result<Interpreter, ProvisionError> {
     let all = interpreters();
     let there = all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
     let missing = |what: String, remedy: String| ProvisionError::Missing { what, remedy };
     if let Some(wanted) = wanted {
-        let found = all.iter().find(|one| one.name == wanted).ok_or_else(|| {
+        return all.iter().find(|one| one.name == wanted).cloned().ok_or_else(|| {
             missing(format!("Python {wanted}"), format!("install it, or choose one of {there}"))
-        })?;
-        let lock = lock_of(wanted);
-        if !lock.is_file() {
-            let remedy = "make it with stacks/python/requirements/lock".to_owned();
-            return Err(missing(format!("a lock of {} for Python {wanted}", stack.name), remedy));
-        }
-        return Ok((found.clone(), lock));
+        });
     }
-    let newest = all.into_iter().find(|one| lock_of(&one.name).is_file());
-    newest.map(|one| (one.clone(), lock_of(&one.name))).ok_or_else(|| {
+    all.into_iter().find(|one| stack.has_locks(&one.name)).ok_or_else(|| {
         let remedy = format!("install Python 3.13 from your system's packages; found {there}");
-        missing(format!("an interpreter that {} has a lock for", stack.name), remedy)
+        missing(format!("an interpreter that {} has locks for", stack.name), remedy)
+    })
+}
+
+/// The locks of a stack's app and server; where the resolver found none, its words are the reason.
+fn locks_of(stack: &ResolvedStack, interpreter: &str) -> Result<Vec<PathBuf>, ProvisionError> {
+    let mut locks = Vec::new();
+    for folder in stack.lock_folders() {
+        let lock = folder.join(format!("locks/{interpreter}.txt"));
+        if let Ok(words) = fs::read_to_string(lock.with_extension("because")) {
+            return Err(ProvisionError::CannotRun(words.trim().to_owned()));
+        }
+        if !lock.is_file() {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let what = format!("a lock of {name} for Python {interpreter}");
+            return Err(ProvisionError::Missing { what, remedy: format!("make it with `dyno lock {name}`") });
+        }
+        locks.push(lock);
+    }
+    Ok(locks)
+}
+
+/// Every row of the field (`Catalogue::field`), on the interpreters that have locks.
+pub fn field(catalogue: &Catalogue, plan: &Plan) -> Vec<ResolvedStack> {
+    let usual = plan.interpreter.clone().or_else(|| {
+        let stacks = catalogue.stacks();
+        let python = stacks.iter().find(|stack| stack.app.app.language == Language::Python)?;
+        Some(interpreter_of(python, None).ok()?.name)
+    });
+    let others: Vec<String> =
+        catalogue.interpreters().into_iter().filter(|name| Some(name) != usual.as_ref()).collect();
+    catalogue.field(&others)
+}
+
+/// The distributions of a Python stack's environment by interpreter; `None` for a compiled one.
+///
+/// # Errors
+/// The environment isn't there and can't be made.
+pub fn packages(
+    context: Context<'_>,
+    stack: ResolvedStack,
+    plan: &Plan,
+) -> Result<Option<(String, BTreeMap<String, String>)>, ProvisionError> {
+    let wanted = stack.name.interpreter.clone().or_else(|| plan.interpreter.clone());
+    if stack.app.app.language != Language::Python {
+        return Ok(None);
+    }
+    let interpreter = interpreter_of(&stack, wanted.as_deref())?.name;
+    let prepared = prepare(context, stack, plan, false)?;
+    Ok(match prepared.program {
+        Program::Python(environment) => Some((interpreter, environment.packages)),
+        Program::Binary(_) => None,
     })
 }
 
@@ -151,66 +220,132 @@ impl Prepared {
     /// # Errors
     /// The front's configuration can't be written or isn't in the catalogue.
     pub fn commands(&self, bench: &Bench<'_>, place: &Place<'_>) -> Result<Commands, LabError> {
-        let mut values = self.values(bench, place);
-        let front = self.stack.front.as_ref().zip(self.nginx.as_ref());
+        // Behind a front the server has a port of its own.
+        let address = match &self.stack.front {
+            None => place.address,
+            Some(_) => {
+                let system = |source| LabError::System { what: "a free loopback port".to_owned(), source };
+                SocketAddr::new(place.address.ip(), free_port().map_err(system)?)
+            }
+        };
+        let values = self.values(bench, place, address);
+        let server = &self.stack.server.server;
         let app = &self.stack.app.app;
-        let argv = app.command.as_ref().unwrap_or(&self.stack.server.command);
-        let mut environment = self.environment(bench, place);
-        environment.extend(self.stack.server.environment.clone());
+        let mut environment = self.environment(bench, place, address);
+        environment.extend(server.environment.clone());
         environment.extend(app.environment.clone());
-        let server = ChildSpec {
+        let child = ChildSpec {
             name: self.stack.name.slug(),
-            argv: fill_all(argv, &values),
+            argv: self.argv(&values),
             environment: environment.into_iter().map(|(name, value)| (name, fill(&value, &values))).collect(),
             working_folder: place.folder.to_owned(),
             cpus: bench.cpus.server.clone(),
             run_as: None,
-            stop_signal: self.stack.server.stop_signal,
+            stop_signal: server.stop_signal,
         };
-        let mut children = vec![("server", server)];
-        if let Some((front, nginx)) = front {
-            let template = match self.stack.server.listens {
-                Listens::Unix => &front.front.uwsgi_configuration,
-                Listens::Tcp => &front.front.http_configuration,
-            };
-            let system = |what: String| |source| LabError::System { what, source };
-            let name = template.as_deref().unwrap_or("(none)");
-            let path = front.folder.join(name);
-            let text = fs::read_to_string(&path).map_err(system(path.display().to_string()))?;
-            let configuration = place.folder.join("front.conf");
-            fs::write(&configuration, fill(&text, &values))
-                .map_err(system(configuration.display().to_string()))?;
-            values.insert("binary", nginx.binary.display().to_string());
-            values.insert("configuration", configuration.display().to_string());
-            let mut environment = BTreeMap::new();
-            if let Ok(path) = std::env::join_paths(&nginx.libraries)
-                && !nginx.libraries.is_empty()
-            {
-                environment.insert("LD_LIBRARY_PATH".to_owned(), path.to_string_lossy().into_owned());
-            }
-            let front = ChildSpec {
-                name: format!("{}+front", self.stack.name.slug()),
-                argv: fill_all(&front.front.command, &values),
-                environment,
-                working_folder: place.folder.to_owned(),
-                cpus: bench.cpus.server.clone(),
-                run_as: None,
-                stop_signal: front.front.stop_signal,
-            };
-            children.push(("front", front));
+        let mut children = vec![("server", child)];
+        if let Some((front, nginx)) = self.stack.front.as_ref().zip(self.nginx.as_ref()) {
+            children.push(("front", self.front(bench, place, &values, front, nginx)?));
         }
         Ok(Commands { children })
     }
 
-    fn values(&self, bench: &Bench<'_>, place: &Place<'_>) -> BTreeMap<&'static str, String> {
-        let capacity = &bench.order.plan.capacity;
-        let mut values = BTreeMap::from([
+    /// The server's command, `{listen}` replaced by the arguments of where it listens.
+    fn argv(&self, values: &BTreeMap<&str, String>) -> Vec<String> {
+        let listen = &self.stack.meeting.listen.arguments;
+        let command = self.stack.app.app.command.as_ref().unwrap_or(&self.stack.server.server.command);
+        let words = command.iter().flat_map(|word| match word.as_str() {
+            "{listen}" => listen.clone(),
+            _ => vec![word.clone()],
+        });
+        words.map(|word| fill(&word, values)).collect()
+    }
+
+    fn front(
+        &self,
+        bench: &Bench<'_>,
+        place: &Place<'_>,
+        server: &BTreeMap<&'static str, String>,
+        front: &FrontEntry,
+        nginx: &Nginx,
+    ) -> Result<ChildSpec, LabError> {
+        let meeting = &self.stack.meeting;
+        let template = match meeting.listen.protocol {
+            Protocol::Uwsgi => &front.front.uwsgi_configuration,
+            Protocol::Http => &front.front.http_configuration,
+        };
+        let system = |what: String| |source| LabError::System { what, source };
+        let path = front.folder.join(template.as_deref().unwrap_or("(none)"));
+        let text = fs::read_to_string(&path).map_err(system(path.display().to_string()))?;
+        let configuration = place.folder.join("front.conf");
+        let values = BTreeMap::from([
             ("host", place.address.ip().to_string()),
             ("port", place.address.port().to_string()),
+            ("folder", place.folder.display().to_string()),
+            (
+                "upstream",
+                match meeting.upstream {
+                    Upstream::Tcp => format!("{}:{}", server["host"], server["port"]),
+                    Upstream::Unix => format!("unix:{}", server["socket"]),
+                },
+            ),
+            (
+                "use",
+                front.front.event_method.map_or(String::new(), |method| format!("use {};", method.name())),
+            ),
+            ("connections", front.front.connections.to_string()),
+            ("binary", nginx.binary.display().to_string()),
+            ("configuration", configuration.display().to_string()),
+        ]);
+        fs::write(&configuration, fill(&text, &values))
+            .map_err(system(configuration.display().to_string()))?;
+        let mut environment = BTreeMap::new();
+        if let Ok(path) = std::env::join_paths(&nginx.libraries)
+            && !nginx.libraries.is_empty()
+        {
+            environment.insert("LD_LIBRARY_PATH".to_owned(), path.to_string_lossy().into_owned());
+        }
+        Ok(ChildSpec {
+            name: format!("{}+front", self.stack.name.slug()),
+            argv: front.front.command.iter().map(|word| fill(word, &values)).collect(),
+            environment,
+            working_folder: place.folder.to_owned(),
+            cpus: bench.cpus.server.clone(),
+            run_as: None,
+            stop_signal: front.front.stop_signal,
+        })
+    }
+
+    /// Processes, threads of each, and database connections of each: the same capacity however it is cut.
+    fn shares(&self, bench: &Bench<'_>) -> (u32, u32, u32) {
+        let capacity = &bench.order.plan.capacity;
+        let (workers, threads, connections) = (capacity.workers, capacity.threads, capacity.connections);
+        match self.stack.server.server.processes {
+            // A compiled program has one pool for all its threads.
+            Processes::Workers if self.stack.app.app.language != Language::Python => {
+                (workers, threads, connections)
+            }
+            Processes::Workers => (workers, threads, (connections / workers).max(1)),
+            Processes::One => (1, workers * threads, connections),
+        }
+    }
+
+    fn values(
+        &self,
+        bench: &Bench<'_>,
+        place: &Place<'_>,
+        address: SocketAddr,
+    ) -> BTreeMap<&'static str, String> {
+        let (workers, threads, pool) = self.shares(bench);
+        let mut values = BTreeMap::from([
+            ("host", address.ip().to_string()),
+            ("port", address.port().to_string()),
             ("socket", place.folder.join("server.sock").display().to_string()),
             ("folder", place.folder.display().to_string()),
-            ("workers", capacity.workers.to_string()),
-            ("threads", capacity.threads.to_string()),
+            ("server_folder", absolute(&self.stack.server.folder)),
+            ("workers", workers.to_string()),
+            ("threads", threads.to_string()),
+            ("pool", pool.to_string()),
             ("module", self.stack.app.app.module.clone().unwrap_or_default()),
         ]);
         match &self.program {
@@ -226,38 +361,40 @@ impl Prepared {
     }
 
     /// The whole environment of the server: nothing is inherited.
-    fn environment(&self, bench: &Bench<'_>, place: &Place<'_>) -> BTreeMap<String, String> {
-        let capacity = &bench.order.plan.capacity;
-        let app = &self.stack.app.app;
-        // An engine with threads has one pool, one with processes a pool in each.
-        let pools = if app.language == Language::Go { 1 } else { capacity.workers };
+    fn environment(
+        &self,
+        bench: &Bench<'_>,
+        place: &Place<'_>,
+        address: SocketAddr,
+    ) -> BTreeMap<String, String> {
+        let (workers, threads, pool) = self.shares(bench);
+        let (app, server) = (&self.stack.app.app, &self.stack.server.server);
         let mut environment = BTreeMap::from([
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
             ("HOME", place.folder.display().to_string()),
             ("TMPDIR", place.folder.display().to_string()),
             ("DATABASE_URL", place.database_url.to_owned()),
-            ("DYNO_POOL_SIZE", (capacity.connections / pools).max(1).to_string()),
-            ("DYNO_WORKERS", capacity.workers.to_string()),
-            ("DYNO_THREADS", capacity.threads.to_string()),
-            ("DYNO_SERVER", self.stack.server.name.clone()),
-            ("DYNO_HOST", place.address.ip().to_string()),
-            ("DYNO_PORT", place.address.port().to_string()),
+            ("DYNO_POOL_SIZE", pool.to_string()),
+            ("DYNO_WORKERS", workers.to_string()),
+            ("DYNO_THREADS", threads.to_string()),
+            ("DYNO_SERVER", server.name.clone()),
+            ("DYNO_SERVER_DISTRIBUTION", server.distribution.clone().unwrap_or_else(|| server.name.clone())),
+            ("DYNO_HOST", address.ip().to_string()),
+            ("DYNO_PORT", address.port().to_string()),
             ("DYNO_PADDING", "x".repeat(place.padding)),
         ]);
         if app.language == Language::Python {
             let python = self.stack.app.folder.join("..");
-            let folders = app.python_path.iter().map(|folder| python.join(folder));
-            let folders = folders.map(|folder| fs::canonicalize(&folder).unwrap_or(folder));
-            let path = folders.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
-            environment.insert("PYTHONPATH", path);
+            let folders = app.python_path.iter().map(|folder| absolute(&python.join(folder)));
+            environment.insert("PYTHONPATH", folders.collect::<Vec<_>>().join(":"));
         }
         environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
-fn fill_all(texts: &[String], values: &BTreeMap<&str, String>) -> Vec<String> {
-    texts.iter().map(|text| fill(text, values)).collect()
+fn absolute(folder: &Path) -> String {
+    fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
 /// Fills in `{name}` for the names that are known; other braces stay (nginx's own).

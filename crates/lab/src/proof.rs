@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use dyno_contract::{Cases, Proof, Subject, Truth, compare_answers, prove};
 use dyno_model::{
-    Operation,
+    Operation, StackName,
     check::{CheckOutcome, CheckRow},
     event::{Event, Step},
-    record::{NotRun, PreparedStack},
+    record::{NotRun, NotRunKind, PreparedStack},
 };
 
 use crate::{
@@ -25,6 +25,8 @@ pub struct CheckReport {
     pub rows: Vec<CheckRow>,
     /// Stacks that couldn't be tried, with the reason.
     pub not_run: Vec<NotRun>,
+    /// Stacks that the catalogue calls impossible and that answer rightly: their entries have had their day.
+    pub possible: Vec<StackName>,
 }
 
 /// Stacks that were tried, with what the record wants to know of them.
@@ -42,11 +44,12 @@ pub(crate) struct Proven {
 /// The database, the cases or the disk; a stack's own failure is a row.
 pub fn check(bench: &Bench<'_>) -> Result<CheckReport, LabError> {
     let (prepared, mut not_run) = prepare_all(bench)?;
-    let database = Database::start(bench, prepared.len())?;
+    // One at a time is up, and the one before may still be on its way out.
+    let database = Database::start(bench, 2)?;
     let (cases, truth) = read_truth(bench, &database)?;
     let mut report = prove_all(bench, &prepared, &database, &cases, &truth)?.report;
     not_run.append(&mut report.not_run);
-    Ok(CheckReport { rows: report.rows, not_run })
+    Ok(CheckReport { not_run, ..report })
 }
 
 pub(crate) fn read_truth(bench: &Bench<'_>, database: &Database) -> Result<(Cases, Truth), LabError> {
@@ -75,12 +78,19 @@ pub(crate) fn prove_all(
             bench.tell(Event::Progress { done, total, left_s: None, stack, operation: Some(operation) });
         };
         match prove_one(bench, one, database, cases, truth, &mut progress) {
+            Ok((proof, _, _)) if one.impossible.is_some() => {
+                if proof.rows.iter().any(|row| row.outcome == CheckOutcome::Fail) {
+                    proven.report.not_run.extend(as_known(one));
+                } else {
+                    proven.report.possible.push(one.name().clone());
+                }
+            }
             Ok((proof, commands, memory_bytes)) => {
                 if proof.rows.iter().all(|row| row.outcome != CheckOutcome::Fail) {
                     proven.memory_bytes += memory_bytes;
                     proven.stacks.push(PreparedStack {
                         stack: one.name().clone(),
-                        keep_alive: one.stack.server.keep_alive,
+                        keep_alive: one.stack.front.is_some() || one.stack.server.server.keep_alive,
                         commands,
                         lock_sha256: one.lock_sha256.clone(),
                         about: proof.about.clone(),
@@ -89,8 +99,12 @@ pub(crate) fn prove_all(
                 proven.report.rows.extend(proof.rows.iter().cloned());
                 proofs.push((one.name().clone(), proof));
             }
+            Err(LabError::Supervise(_)) if one.impossible.is_some() => {
+                proven.report.not_run.extend(as_known(one));
+            }
             Err(error @ LabError::Supervise(_)) => {
-                proven.report.not_run.push(NotRun { stack: one.name().clone(), reason: error.to_string() });
+                let (stack, reason) = (one.name().clone(), error.to_string());
+                proven.report.not_run.push(NotRun { stack, reason, kind: NotRunKind::Failed });
             }
             Err(error) => return Err(error),
         }
@@ -100,6 +114,13 @@ pub(crate) fn prove_all(
         bench.tell(Event::Note(note));
     }
     Ok(proven)
+}
+
+/// The row of a stack that can't run, as the catalogue has it.
+fn as_known(one: &Prepared) -> Option<NotRun> {
+    let known = one.impossible.as_ref()?;
+    let reason = format!("{} ({})", known.because, known.evidence);
+    Some(NotRun { stack: one.name().clone(), reason, kind: NotRunKind::Impossible })
 }
 
 type OneProof = (Proof, BTreeMap<String, Vec<String>>, u64);

@@ -11,7 +11,7 @@ use dyno_model::{
     event::{Event, Step},
     fingerprint::Fingerprint,
     plan::Plan,
-    record::{Block, BlockState, FORMAT, NotRun, Run},
+    record::{Block, BlockState, FORMAT, NotRun, NotRunKind, Run},
     warning::Warning,
 };
 use dyno_provision::machine_facts;
@@ -219,11 +219,12 @@ fn describe(
                 not_run.push(NotRun {
                     stack: name.clone(),
                     reason: format!("it doesn't offer {}", lacking.join("; ")),
+                    kind: NotRunKind::Impossible,
                 });
             }
         } else if !failed.is_empty() {
             let reason = format!("it fails the contract, so it isn't measured: {}", failed.join("; "));
-            not_run.push(NotRun { stack: name.clone(), reason });
+            not_run.push(NotRun { stack: name.clone(), reason, kind: NotRunKind::Failed });
         }
     }
     let mut software = BTreeMap::from([

@@ -173,7 +173,7 @@ pub fn up(bench: &Bench<'_>) -> Result<(), LabError> {
     let database = Database::start(bench, prepared.len())?;
     let mut running = Vec::new();
     for one in &prepared {
-        let port = one.stack.server.port_base * 10 + one.stack.app.app.port_digit;
+        let port = one.stack.server.server.port_base + one.stack.app.app.port_offset;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let taken = |source| LabError::System {
             what: format!("{} wants {address} and can't have it", one.name()),

@@ -1,14 +1,15 @@
 //! What the folder `stacks/` says about apps, servers and fronts: every setting that matters is there, not in the code.
 //!
-//! Words in braces inside of `command` and `environment` are filled in when a stack is started:
-//! `{python}`, `{binary}`, `{host}`, `{port}`, `{socket}`, `{workers}`, `{threads}`, `{module}`, `{folder}`.
+//! Words in braces inside of `command`, `arguments` and `environment` are filled in when a stack is started:
+//! `{python}`, `{bin}`, `{binary}`, `{host}`, `{port}`, `{socket}`, `{listen}`, `{workers}`, `{threads}`, `{pool}`, `{module}`,
+//! `{folder}`, `{server_folder}`.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Operation, child::StopSignal};
+use crate::{Operation, StackName, child::StopSignal};
 
 /// The programming language of an app, which decides how it is prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,8 @@ pub enum Language {
     Python,
     /// Built with the Go toolchain.
     Go,
+    /// Built with cargo.
+    Rust,
 }
 
 /// How an app meets its server.
@@ -28,6 +31,10 @@ pub enum Interface {
     Wsgi,
     /// ASGI 3.
     Asgi,
+    /// Granian's Rust Server Gateway Interface.
+    Rsgi,
+    /// An `aiohttp.web.Application`, which has an interface of its own.
+    Aiohttp,
     /// A program that binds its own port.
     Program,
 }
@@ -44,7 +51,7 @@ pub struct App {
     pub language: Language,
     /// How it meets its server.
     pub interface: Interface,
-    /// Import path that a WSGI or ASGI server loads, for instance `dyno_flask.app:app`.
+    /// Import path that a server loads, for instance `dyno_flask.app:app`.
     #[serde(default)]
     pub module: Option<String>,
     /// Command of a program that binds its own port.
@@ -56,42 +63,105 @@ pub struct App {
     pub driver: String,
     /// Whether it needs the database.
     pub database: bool,
-    /// Last digit of its port when brought up by hand.
-    pub port_digit: u16,
-    /// Servers that may run it.
+    /// Last two digits of its port when brought up by hand, 0 to 99.
+    pub port_offset: u16,
+    /// Servers that may run it; empty means every server of its interface.
+    #[serde(default)]
     pub servers: Vec<String>,
     /// Folders put on `PYTHONPATH`, relative to the language's folder.
     #[serde(default)]
     pub python_path: Vec<String>,
+    /// Path of the OpenAPI document that its framework makes.
+    #[serde(default)]
+    pub openapi: Option<String>,
     /// Variables set for every process of the app.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     /// Operations that it doesn't offer, with the reason.
     #[serde(default)]
     pub not_offered: BTreeMap<Operation, String>,
+    /// Choices that can't run, with the reason.
+    #[serde(default)]
+    pub cannot_run: Vec<CannotRun>,
 }
 
-/// Where a server listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Listens {
-    /// Loopback TCP, `{host}:{port}`.
-    Tcp,
-    /// A unix socket, `{socket}`.
-    Unix,
+/// A known impossibility, as data that is tried again, so that one that became possible is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CannotRun {
+    /// Apps that it is about; empty means any.
+    #[serde(default)]
+    pub apps: Vec<String>,
+    /// Servers that it is about; empty means any.
+    #[serde(default)]
+    pub servers: Vec<String>,
+    /// Interpreters that it is about; empty means any.
+    #[serde(default)]
+    pub interpreters: Vec<String>,
+    /// Why, in a sentence.
+    pub because: String,
+    /// The error's own words.
+    pub evidence: String,
+}
+
+impl CannotRun {
+    /// Whether it is about this choice.
+    pub fn is_about(&self, stack: &StackName, interpreter: Option<&str>) -> bool {
+        let among = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+        among(&self.apps, &stack.app)
+            && among(&self.servers, &stack.server)
+            && (self.interpreters.is_empty()
+                || interpreter.is_some_and(|name| self.interpreters.iter().any(|one| one == name)))
+    }
 }
 
 /// What a server speaks where it listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// HTTP/1.1.
+    #[default]
     Http,
     /// The uwsgi protocol: needs a front that speaks it.
     Uwsgi,
 }
 
-/// `servers/NAME.toml`: what runs an app.
+/// How a server is made to listen at one kind of address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenAt {
+    /// What takes the place of `{listen}` in the command.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// What it speaks there.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// Where a server can listen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Loopback TCP, `{host}:{port}`.
+    #[serde(default)]
+    pub tcp: Option<ListenAt>,
+    /// A unix socket, `{socket}`.
+    #[serde(default)]
+    pub unix: Option<ListenAt>,
+}
+
+/// How a server uses the plan's capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Processes {
+    /// As many processes as the plan has workers, the connection budget shared out over them.
+    #[default]
+    Workers,
+    /// One process with the threads of all workers and the whole connection budget.
+    One,
+}
+
+/// `server.toml`: what runs an app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
@@ -99,18 +169,22 @@ pub struct Server {
     pub name: String,
     /// Name for people.
     pub title: String,
+    /// Distribution whose version is shown; the server's name when left out.
+    #[serde(default)]
+    pub distribution: Option<String>,
     /// Interfaces that it can serve.
     pub interfaces: Vec<Interface>,
-    /// Where it listens.
-    pub listens: Listens,
-    /// What it speaks there.
-    pub protocol: Protocol,
     /// Whether it keeps connections alive, which is recorded with every number.
     pub keep_alive: bool,
+    /// How it uses the plan's capacity.
+    #[serde(default)]
+    pub processes: Processes,
     /// Command; empty when the app's own command binds the port.
     #[serde(default)]
     pub command: Vec<String>,
-    /// Port without its last digit when brought up by hand, for instance 919 for 919x.
+    /// Where it can listen.
+    pub listen: Listen,
+    /// Port without its last two digits when brought up by hand, for instance 9100 for 91xx.
     pub port_base: u16,
     /// Signal that asks for a gentle end.
     #[serde(default)]
@@ -118,9 +192,46 @@ pub struct Server {
     /// Variables set for its processes.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// Choices that can't run, with the reason.
+    #[serde(default)]
+    pub cannot_run: Vec<CannotRun>,
 }
 
-/// `fronts/NAME.toml`: what stands before a server.
+/// Where a front looks for a server that speaks HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Upstream {
+    /// Loopback TCP.
+    #[default]
+    Tcp,
+    /// A unix socket.
+    Unix,
+}
+
+/// How nginx waits for events; its `use` directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventMethod {
+    /// Linux's epoll.
+    Epoll,
+    /// POSIX poll.
+    Poll,
+    /// POSIX select.
+    Select,
+}
+
+impl EventMethod {
+    /// Its name in nginx's configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "epoll",
+            Self::Poll => "poll",
+            Self::Select => "select",
+        }
+    }
+}
+
+/// `fronts/*/NAME.toml`: what stands before a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Front {
@@ -130,9 +241,19 @@ pub struct Front {
     pub title: String,
     /// Command; `{binary}`, `{folder}` and `{configuration}` are filled in.
     pub command: Vec<String>,
-    /// File beside this one: the configuration for a server that speaks the uwsgi protocol on a unix socket.
+    /// Where it looks for a server that speaks HTTP. One that speaks the uwsgi protocol is met at its unix socket.
+    #[serde(default)]
+    pub upstream: Upstream,
+    /// What takes the place of `{use}` in the configuration, as `use epoll;`; nothing when left out.
+    #[serde(default)]
+    pub event_method: Option<EventMethod>,
+    /// Most connections of a worker process, `{connections}` in the configuration.
+    pub connections: u32,
+    /// File beside this one: the configuration for a server that speaks the uwsgi protocol.
+    #[serde(default)]
     pub uwsgi_configuration: Option<String>,
-    /// File beside this one: the configuration for a server that speaks HTTP on TCP.
+    /// File beside this one: the configuration for a server that speaks HTTP.
+    #[serde(default)]
     pub http_configuration: Option<String>,
     /// Signal that asks for a gentle end.
     #[serde(default)]

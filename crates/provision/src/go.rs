@@ -40,7 +40,7 @@ pub fn go(context: Context<'_>) -> Result<(PathBuf, String), ProvisionError> {
             let python =
                 all.first().ok_or_else(|| ProvisionError::missing("Go", "install Go 1.24 or newer"))?;
             let lock = write_lock(context, "go", GO)?;
-            python_environment(context, python, &lock, "go")?.bin().join("go")
+            python_environment(context, python, &[lock], "go")?.bin().join("go")
         }
     };
     let version =

@@ -13,6 +13,7 @@ mod fingerprint;
 mod go;
 mod home;
 mod interpreter;
+mod lock;
 mod nginx;
 mod python;
 
@@ -24,6 +25,7 @@ pub use fingerprint::machine_facts;
 pub use go::{Built, go, go_build};
 pub use home::{Home, HomeLock};
 pub use interpreter::{Interpreter, interpreters};
+pub use lock::{LockOrder, Locked, lock};
 pub use nginx::{Nginx, nginx};
 pub use python::{PythonEnvironment, python_environment, uv};
 

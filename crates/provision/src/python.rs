@@ -111,17 +111,20 @@ pub fn write_lock(context: Context<'_>, name: &str, text: &str) -> Result<PathBu
     Ok(path)
 }
 
-/// An environment with exactly what a lock file says.
+/// An environment with exactly what lock files say, those of an app and of its server for instance.
 ///
 /// # Errors
-/// The lock is missing, something would have to be downloaded without `--setup`, or uv fails.
+/// A lock is missing, something would have to be downloaded without `--setup`, or uv fails.
 pub fn python_environment(
     context: Context<'_>,
     interpreter: &Interpreter,
-    lock: &Path,
+    locks: &[PathBuf],
     name: &str,
 ) -> Result<PythonEnvironment, ProvisionError> {
-    let text = fs::read(lock).map_err(ProvisionError::io(lock))?;
+    let mut text = Vec::new();
+    for lock in locks {
+        text.extend(fs::read(lock).map_err(ProvisionError::io(lock))?);
+    }
     let lock_sha256 = sha256(&text);
     let key =
         sha256(format!("{lock_sha256} {} {}", interpreter.version, interpreter.path.display()).as_bytes());
@@ -133,7 +136,7 @@ pub fn python_environment(
             let what = format!("the environment of {name} for Python {}", interpreter.name);
             return Err(ProvisionError::missing(what, "run again with --setup"));
         }
-        make_environment(context, interpreter, lock, &folder)?;
+        make_environment(context, interpreter, locks, &folder)?;
         let packages = list_packages(&folder);
         let text = serde_json::to_vec(&packages).unwrap_or_default();
         fs::write(&marker, text).map_err(ProvisionError::io(&marker))?;
@@ -145,26 +148,26 @@ pub fn python_environment(
 fn make_environment(
     context: Context<'_>,
     interpreter: &Interpreter,
-    lock: &Path,
+    locks: &[PathBuf],
     folder: &Path,
 ) -> Result<(), ProvisionError> {
     let uv = uv(context)?;
     let cache = context.home.folder("uv")?;
-    let outside = || {
-        Outside::new(context, &uv)
-            .env("UV_CACHE_DIR", &cache)
-            .env("UV_PYTHON_DOWNLOADS", "never")
-            .env("UV_NO_PROGRESS", "1")
-            .without_env("VIRTUAL_ENV")
-    };
+    let outside = || uv_command(context, &uv, &cache);
     outside().args(["venv", "--quiet", "--clear", "--python"]).path(&interpreter.path).path(folder).run()?;
-    outside()
+    let install = outside()
         .args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"])
-        .path(&folder.join("bin/python"))
-        .args(["-r"])
-        .path(lock)
-        .run()
-        .map(drop)
+        .path(&folder.join("bin/python"));
+    locks.iter().fold(install, |install, lock| install.args(["-r"]).path(lock)).run().map(drop)
+}
+
+/// uv with dyno's own cache, and no interpreters of its own choice.
+pub fn uv_command<'a>(context: Context<'a>, uv: &Path, cache: &Path) -> Outside<'a> {
+    Outside::new(context, uv)
+        .env("UV_CACHE_DIR", cache)
+        .env("UV_PYTHON_DOWNLOADS", "never")
+        .env("UV_NO_PROGRESS", "1")
+        .without_env("VIRTUAL_ENV")
 }
 
 /// Distributions by their metadata folders: `NAME-VERSION.dist-info`.

@@ -37,7 +37,7 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
     let echo = |_: &[String]| *told.lock().unwrap() += 1;
     let context = |setup| Context { home: &home, setup, echo: &echo };
     let lock = folder.path().join("lock.txt");
-    let text = include_str!("../../../stacks/python/requirements/3.11/tornado-tornado.txt");
+    let text = include_str!("../../../stacks/python/tornado/locks/3.11.txt");
     // One small package of a real lock is enough here.
     let one = text
         .split("\n\n")
@@ -49,16 +49,16 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
     fs::write(&lock, one.collect::<Vec<_>>().join("\n")).unwrap();
     let python = interpreters().remove(0);
 
-    let error = python_environment(context(false), &python, &lock, "t").unwrap_err();
+    let error = python_environment(context(false), &python, std::slice::from_ref(&lock), "t").unwrap_err();
     assert!(
         matches!(&error, ProvisionError::Missing { remedy, .. } if remedy.contains("--setup")),
         "{error}"
     );
-    let made = python_environment(context(true), &python, &lock, "t").unwrap();
+    let made = python_environment(context(true), &python, std::slice::from_ref(&lock), "t").unwrap();
     assert!(made.packages.contains_key("tornado"), "{:?}", made.packages);
     let commands = *told.lock().unwrap();
     assert!(commands >= 2, "each command is told");
-    let again = python_environment(context(false), &python, &lock, "t").unwrap();
+    let again = python_environment(context(false), &python, std::slice::from_ref(&lock), "t").unwrap();
     assert_eq!(
         (again.folder.clone(), *told.lock().unwrap()),
         (made.folder.clone(), commands),
@@ -67,7 +67,7 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
 
     fs::remove_file(made.folder.join(".dyno-complete")).unwrap();
     fs::remove_dir_all(made.folder.join("lib")).unwrap();
-    let remade = python_environment(context(true), &python, &lock, "t").unwrap();
+    let remade = python_environment(context(true), &python, std::slice::from_ref(&lock), "t").unwrap();
     assert_eq!(remade.packages, made.packages);
     assert!(remade.python().is_file());
 }

@@ -176,7 +176,9 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> String {
 }
 
 /// The contract's rows: one line for each stack, one column for each operation, failures below.
-pub fn check_table(rows: &[CheckRow], not_run: &[NotRun]) -> String {
+///
+/// Over the whole field, `short`, an operation that passed has no line of its own.
+pub fn check_table(rows: &[CheckRow], not_run: &[NotRun], short: bool) -> String {
     let mut stacks: Vec<&StackName> = rows.iter().map(|row| &row.stack).collect();
     stacks.dedup();
     let mut text = String::new();
@@ -188,10 +190,10 @@ pub fn check_table(rows: &[CheckRow], not_run: &[NotRun]) -> String {
         let state = if failed == 0 { "pass" } else { "FAIL" };
         let _ = writeln!(
             text,
-            "{:<30} {state}  {passed} passed, {failed} failed, {missing} not offered",
+            "{:<34} {state}  {passed} passed, {failed} failed, {missing} not offered",
             stack.to_string()
         );
-        for row in &of {
+        for row in of.iter().filter(|row| !short || row.outcome == CheckOutcome::Fail) {
             let mark = match row.outcome {
                 CheckOutcome::Pass => "pass",
                 CheckOutcome::Fail => "FAIL",
@@ -203,7 +205,7 @@ pub fn check_table(rows: &[CheckRow], not_run: &[NotRun]) -> String {
     for row in not_run {
         let _ = writeln!(
             text,
-            "{:<30} cannot run: {}",
+            "{:<34} cannot run: {}",
             row.stack.to_string(),
             row.reason.replace('\n', "\n    ")
         );

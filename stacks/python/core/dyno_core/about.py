@@ -9,9 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dyno_core import settings
 
-# The distribution that holds a server, where it has another name.
-_DISTRIBUTIONS = {"uwsgi": "pyuwsgi", "psycopg2": "psycopg2-binary"}
-
 
 def about(app, framework, driver):
     return {
@@ -19,7 +16,7 @@ def about(app, framework, driver):
         "framework": framework,
         "framework_version": _version(framework),
         "server": settings.SERVER,
-        "server_version": _version(settings.SERVER),
+        "server_version": _version(settings.SERVER_DISTRIBUTION),
         "interpreter": platform.python_version(),
         "implementation": platform.python_implementation(),
         "gil": _gil(),
@@ -35,7 +32,7 @@ def about(app, framework, driver):
 
 def _version(name):
     try:
-        return version(_DISTRIBUTIONS.get(name, name))
+        return version(name)
     except PackageNotFoundError:
         return None
 

@@ -18,6 +18,7 @@ POOL_SIZE = int(os.environ.get("DYNO_POOL_SIZE", "4"))
 WORKERS = int(os.environ.get("DYNO_WORKERS", "1"))
 THREADS = int(os.environ.get("DYNO_THREADS", "1"))
 SERVER = os.environ.get("DYNO_SERVER", "unknown")
+SERVER_DISTRIBUTION = os.environ.get("DYNO_SERVER_DISTRIBUTION", SERVER)
 HOST = os.environ.get("DYNO_HOST", "127.0.0.1")
 PORT = int(os.environ.get("DYNO_PORT", "8000"))
 
