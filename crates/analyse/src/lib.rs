@@ -9,6 +9,7 @@ pub mod load;
 mod ranks;
 mod self_checks;
 mod sentences;
+mod servers;
 pub mod statistics;
 #[doc(hidden)]
 pub mod synthetic;
@@ -23,6 +24,7 @@ use dyno_model::{
     warning::Warning,
 };
 
+pub use servers::ServerSays;
 pub use trust::Trust;
 
 /// Fewest blocks that an interval may rest on.
@@ -47,6 +49,8 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
     /// The self-checks G1 to G8 over all cells, those that passed too.
     pub checks: Vec<SelfCheck>,
+    /// What servers with statistics of their own say.
+    pub servers: Vec<ServerSays>,
     /// How far the whole run may be trusted.
     pub trust: Trust,
     /// One value per block, for plots.
@@ -102,6 +106,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
         not_run,
         warnings: run.warnings.iter().cloned().chain(health.warnings).collect(),
         checks: health.checks,
+        servers: servers::servers(run, &complete),
         trust,
         curves: estimates::curves(&cells),
         series,

@@ -57,7 +57,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
                 guard: Span::milliseconds(30),
                 seed: Some(1),
             },
-            throughput: Throughput { connections: 64, slice: Span::milliseconds(250), slices: 2 },
+            throughput: Throughput { connections: 64, idle: 0, slice: Span::milliseconds(250), slices: 2 },
             latency: Some(Latency {
                 connections: 64,
                 slice: Span::milliseconds(500),
@@ -152,6 +152,7 @@ fn slice(operation: Operation, load: SliceLoad, outcome: SliceOutcome) -> Slice 
         ]),
         usage: Usage { memory_bytes: 90 << 20, ..Usage::default() },
         machine: MachineSample::default(),
+        server_stats: None,
     }
 }
 

@@ -6,7 +6,7 @@ pub mod truth;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dyno_model::{Span, StackName};
+use dyno_model::{Span, StackPattern};
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
@@ -129,9 +129,9 @@ pub struct CheckOptions {
 /// Options of `dyno up`, and which stacks `dyno check` takes.
 #[derive(Args, Debug)]
 pub struct Stacks {
-    /// Stacks, written `app/server[/front][@interpreter]`; without any, those of the default plan
+    /// Stacks, written `app/server[/front][@interpreter]`, `*` for any letters; without any, those of the default plan
     #[arg(value_name = "STACK")]
-    pub stacks: Vec<StackName>,
+    pub stacks: Vec<StackPattern>,
 }
 
 /// Options of `dyno list`.
@@ -161,7 +161,7 @@ pub struct LockOptions {
 pub struct FreezeOptions {
     /// Stacks whose environments are written down; without any, every row of the field
     #[arg(value_name = "STACK")]
-    pub stacks: Vec<StackName>,
+    pub stacks: Vec<StackPattern>,
     /// Compare with the files that are there instead of writing them; exit code 1 when they differ
     #[arg(long)]
     pub check: bool,

@@ -8,7 +8,10 @@ mod view;
 use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};
 
 use dyno_lab::{Bench, Order};
-use dyno_model::{check::CheckOutcome, event::Event, output::CheckOutput, plan::Plan, record::NotRunKind};
+use dyno_model::{
+    StackName, StackPattern, check::CheckOutcome, event::Event, output::CheckOutput, plan::Plan,
+    record::NotRunKind,
+};
 use dyno_plan::{Catalogue, find_plan, read_plan};
 use dyno_provision::{Context, Home, doctor};
 use dyno_record::RunFolder;
@@ -46,16 +49,22 @@ impl<'a> Workshop<'a> {
         Ok(read_plan(&project().join("plans/default.toml"), &self.catalogue)?)
     }
 
+    /// The stacks that patterns mean, each once.
+    fn expand(&self, patterns: &[StackPattern]) -> Result<Vec<StackName>, Error> {
+        let mut seen = BTreeSet::new();
+        let mut names = Vec::new();
+        for pattern in patterns {
+            names
+                .extend(self.catalogue.expand(pattern)?.into_iter().filter(|name| seen.insert(name.clone())));
+        }
+        Ok(names)
+    }
+
     /// The default plan with these stacks instead of its own, if any are named.
     fn plan_for(&self, options: &Stacks) -> Result<Plan, Error> {
         let mut plan = self.default_plan()?;
         if !options.stacks.is_empty() {
-            for stack in &options.stacks {
-                self.catalogue.resolve(stack)?;
-            }
-            let mut seen = BTreeSet::new();
-            plan.stacks =
-                options.stacks.iter().filter(|stack| seen.insert((*stack).clone())).cloned().collect();
+            plan.stacks = self.expand(&options.stacks)?;
             plan.baseline = plan.stacks[0].clone();
         }
         Ok(plan)

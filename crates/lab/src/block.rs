@@ -22,6 +22,7 @@ use crate::{
     bench::Bench,
     database::Database,
     error::LabError,
+    groups::Grouping,
     prepare::Prepared,
     slices::{Connections, Loaded, Slicer},
     up::Running,
@@ -38,8 +39,8 @@ pub struct BlockWork<'a> {
     pub database: &'a Database,
     pub truth: &'a Truth,
     pub seed: u64,
-    /// Stacks that are up together: one group of all, or pairs where memory is short.
-    pub groups: Vec<Vec<usize>>,
+    /// Which stacks are up together.
+    pub grouping: Grouping,
 }
 
 /// A block in the making.
@@ -65,15 +66,14 @@ pub fn do_block(
     let begin = Instant::now();
     let spin_per_ms = machine::spin_per_ms(SPIN);
     let seed = block_seed(work.seed, index);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut groups = work.grouping.draw(&mut rng);
+    groups.shuffle(&mut rng);
     let total =
-        work.groups.iter().map(|group| group.len() as u64 + order_of(bench, group, seed).len() as u64).sum();
+        groups.iter().map(|group| group.len() as u64 + order_of(bench, group, seed).len() as u64).sum();
     let mut making = Making { bench, work, index, seed, begin, left_s, done: 0, total };
     let mut trials = Vec::new();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut groups = work.groups.clone();
-    groups.shuffle(&mut rng);
-    for group in &mut groups {
-        group.shuffle(&mut rng);
+    for group in &groups {
         trials.extend(making.group(group, &mut rng)?);
         if bench.stopped() {
             break;
@@ -202,7 +202,8 @@ impl<'a> Making<'a, '_> {
         let app = &trial.stack.app;
         let traffic: BTreeMap<Operation, Vec<Traffic>> =
             operations.iter().map(|&one| (one, traffic(one, app, self.work.truth, self.seed))).collect();
-        let opened = Connections::open(&running, connections, &traffic);
+        let opened =
+            Connections::open(&running, connections, self.bench.order.plan.throughput.idle, &traffic);
         let warm = opened.and_then(|mut connections| {
             connections.warm_up(self.bench.order.plan, self.bench.order.stop)?;
             Ok(connections)

@@ -5,9 +5,11 @@ mod bench;
 mod block;
 mod database;
 mod error;
+mod groups;
 mod prepare;
 mod proof;
 mod run;
+mod server_stats;
 mod slices;
 mod up;
 

@@ -34,8 +34,8 @@ pub(crate) struct Proven {
     pub report: CheckReport,
     /// Those that answer rightly.
     pub stacks: Vec<PreparedStack>,
-    /// Memory of all of them together, in bytes, as they stood idle after their cases.
-    pub memory_bytes: u64,
+    /// Memory of each, in bytes, as it stood idle after its cases.
+    pub memory_bytes: BTreeMap<StackName, u64>,
 }
 
 /// Prepares and proves the plan's stacks.
@@ -65,7 +65,8 @@ pub(crate) fn prove_all(
     cases: &Cases,
     truth: &Truth,
 ) -> Result<Proven, LabError> {
-    let mut proven = Proven { report: CheckReport::default(), stacks: Vec::new(), memory_bytes: 0 };
+    let mut proven =
+        Proven { report: CheckReport::default(), stacks: Vec::new(), memory_bytes: BTreeMap::new() };
     let mut proofs = Vec::new();
     let total = (prepared.len() * Operation::ALL.len()) as u64;
     for (index, one) in prepared.iter().enumerate() {
@@ -87,7 +88,7 @@ pub(crate) fn prove_all(
             }
             Ok((proof, commands, memory_bytes)) => {
                 if proof.rows.iter().all(|row| row.outcome != CheckOutcome::Fail) {
-                    proven.memory_bytes += memory_bytes;
+                    proven.memory_bytes.insert(one.name().clone(), memory_bytes);
                     proven.stacks.push(PreparedStack {
                         stack: one.name().clone(),
                         keep_alive: one.stack.front.is_some() || one.stack.server.server.keep_alive,

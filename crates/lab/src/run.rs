@@ -22,6 +22,7 @@ use crate::{
     block::{BlockWork, connections_of, do_block},
     database::Database,
     error::LabError,
+    groups::{Grouping, MOST},
     prepare::{Prepared, prepare_all},
     proof::{Proven, prove_all, read_truth},
     slices::engine_words,
@@ -90,11 +91,11 @@ fn carry_out(
     prepared: Vec<Prepared>,
     begin: Beginning,
 ) -> Result<Finished, LabError> {
-    let database = Database::start(bench, prepared.len())?;
+    let database = Database::start(bench, prepared.len().min(MOST))?;
     let (cases, truth) = read_truth(bench, &database)?;
     let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
     let mut blocks = folder.read_blocks()?;
-    let (mut run, groups) = describe(bench, folder, &prepared, &proven, &database, &begin);
+    let (mut run, grouping) = describe(bench, folder, &prepared, &proven, &database, &begin);
     run.warnings.extend(looked(complete_blocks(&blocks), run.plan.design.blocks));
     let prepared: Vec<Prepared> = prepared
         .into_iter()
@@ -106,7 +107,8 @@ fn carry_out(
     }
     folder.write_run(&run)?;
     dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
-    let work = BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, groups };
+    let work =
+        BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
     measure(bench, folder, &work, begin.clock, &mut blocks)?;
     Ok(Finished { run, blocks, stopped: bench.stopped() })
 }
@@ -191,7 +193,7 @@ fn describe(
     proven: &Proven,
     database: &Database,
     begin: &Beginning,
-) -> (Run, Vec<Vec<usize>>) {
+) -> (Run, Grouping) {
     let plan = bench.order.plan;
     let mut not_run = begin.not_run.clone();
     not_run.extend(proven.report.not_run.iter().cloned());
@@ -233,8 +235,8 @@ fn describe(
     ]);
     software.insert("load engine".to_owned(), engine_of(plan));
     software.extend(database.facts.iter().map(|(name, value)| (format!("database: {name}"), value.clone())));
-    let (groups, warnings) =
-        groups_of(bench, &stacks.iter().map(|one| one.stack.clone()).collect::<Vec<_>>(), proven);
+    let names: Vec<StackName> = stacks.iter().map(|one| one.stack.clone()).collect();
+    let (grouping, warnings) = grouping_of(bench, &names, &proven.memory_bytes);
     let fingerprint = Fingerprint { machine: machine_facts(), software };
     let mut run = Run {
         format: FORMAT,
@@ -264,7 +266,7 @@ fn describe(
     for warning in &run.warnings {
         bench.tell(Event::Warning(warning.clone()));
     }
-    (run, groups)
+    (run, grouping)
 }
 
 /// The engine that will load: numbers of two engines don't compare silently.
@@ -272,31 +274,35 @@ fn engine_of(plan: &Plan) -> String {
     engine_words(connections_of(plan)).unwrap_or_else(|error| format!("none: {error}"))
 }
 
-/// All stacks together, or the baseline with each other one where memory is short.
-fn groups_of(bench: &Bench<'_>, stacks: &[StackName], proven: &Proven) -> (Vec<Vec<usize>>, Vec<Warning>) {
+/// All stacks together, or groups with the baseline in each where they are many or memory is short.
+fn grouping_of(
+    bench: &Bench<'_>,
+    stacks: &[StackName],
+    memory_bytes: &BTreeMap<StackName, u64>,
+) -> (Grouping, Vec<Warning>) {
     let baseline = stacks.iter().position(|stack| *stack == bench.order.plan.baseline).unwrap_or(0);
-    let needed = proven.memory_bytes as f64 * MEMORY_GROWTH;
+    let under_load = |stack| (memory_bytes.get(stack).copied().unwrap_or(0) as f64 * MEMORY_GROWTH) as u64;
+    let memory_bytes: Vec<u64> = stacks.iter().map(under_load).collect();
     let free = available_memory_bytes() as f64;
-    let groups = groups(stacks.len(), baseline, needed <= free * MEMORY_SHARE);
-    if groups.len() < 2 {
-        return (groups, Vec::new());
+    let needed = memory_bytes.iter().sum::<u64>() as f64;
+    let grouping = Grouping { baseline, memory_bytes, room_bytes: (free * MEMORY_SHARE) as u64 };
+    if grouping.all_together() {
+        return (grouping, Vec::new());
     }
     let gib = |bytes: f64| bytes / 2f64.powi(30);
     let warning = Warning {
-        id: "memory_short".to_owned(),
+        id: "groups".to_owned(),
         subject: "run".to_owned(),
-        text: format!("all stacks together need about {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)),
-        advice: "stacks are measured in pairs with the baseline, which takes longer; free memory or name fewer stacks"
+        text: format!(
+            "{} stacks need about {:.1} GiB together, {:.1} GiB are free, and too many at once would be compared far apart in time",
+            stacks.len(),
+            gib(needed),
+            gib(free)
+        ),
+        advice: "stacks are measured in groups drawn anew in each block, the baseline in each group; name fewer stacks to have them all side by side"
             .to_owned(),
     };
-    (groups, vec![warning])
-}
-
-fn groups(stacks: usize, baseline: usize, fits: bool) -> Vec<Vec<usize>> {
-    if fits || stacks < 3 {
-        return vec![(0..stacks).collect()];
-    }
-    (0..stacks).filter(|&other| other != baseline).map(|other| vec![baseline, other]).collect()
+    (grouping, vec![warning])
 }
 
 fn available_memory_bytes() -> u64 {
@@ -309,13 +315,6 @@ fn available_memory_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stacks_are_together_or_in_pairs_with_the_baseline() {
-        assert_eq!(groups(4, 1, true), [vec![0, 1, 2, 3]]);
-        assert_eq!(groups(4, 1, false), [vec![1, 0], vec![1, 2], vec![1, 3]]);
-        assert_eq!(groups(2, 0, false), [vec![0, 1]]);
-    }
 
     #[test]
     fn adding_blocks_after_a_result_is_said() {

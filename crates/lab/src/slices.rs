@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::TcpStream,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use dyno_model::{
     child::Usage,
     load::{Expect, ExpectBody, Pacing, Request, SliceOutcome, Target},
     plan::Plan,
-    record::{MachineSample, Slice, SliceLoad},
+    record::{MachineSample, ServerStats, Slice, SliceLoad},
     self_check,
 };
 use dyno_plan::{SliceKind, SlicePlan};
@@ -21,7 +22,7 @@ use dyno_supervise::machine::MachineClock;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{database::Database, up::Running};
+use crate::{database::Database, server_stats::UwsgiStats, up::Running};
 
 /// A stack under load: its connections, and the proven bytes of each answer.
 pub struct Loaded<'a> {
@@ -34,6 +35,8 @@ pub struct Loaded<'a> {
 /// Open connections to a stack, and its requests with the bytes of each right answer.
 pub struct Connections {
     engine: Engine,
+    /// Open and silent, through all slices.
+    _idle: Vec<TcpStream>,
     requests: BTreeMap<Operation, Vec<Request>>,
     /// Gaps between the requests of open-loop slices, in requests expected, so that all rates are on one scale.
     gaps: Vec<f64>,
@@ -61,12 +64,16 @@ pub fn engine_words(connections: u32) -> Result<String, LoadError> {
     Ok(format!("{}, naps up to {nap_us} us", engine.words()))
 }
 
+/// Time for one idle connection to be accepted by the kernel.
+const IDLE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Counters at one mark.
 #[derive(Default)]
 struct Counters {
     roles: BTreeMap<String, u64>,
     others_ns: u64,
     machine: MachineClock,
+    server: Option<(UwsgiStats, Instant)>,
 }
 
 impl Connections {
@@ -75,6 +82,7 @@ impl Connections {
     pub fn open(
         running: &Running<'_>,
         connections: u32,
+        idle: u32,
         traffic: &BTreeMap<Operation, Vec<Traffic>>,
     ) -> Result<Connections, String> {
         let words = |error: LoadError| error.to_string();
@@ -86,7 +94,12 @@ impl Connections {
                 traffic.iter().map(|one| prove(&mut engine, one)).collect();
             requests.insert(*operation, proven?);
         }
-        Ok(Connections { engine, requests, gaps: Vec::new() })
+        let silent = |_| {
+            TcpStream::connect_timeout(&running.address, IDLE_PATIENCE)
+                .map_err(|error| format!("an idle connection: {error}"))
+        };
+        let idle = (0..idle).map(silent).collect::<Result<_, _>>()?;
+        Ok(Connections { engine, _idle: idle, requests, gaps: Vec::new() })
     }
 
     /// Pacing over all open-loop slices.
@@ -179,8 +192,12 @@ impl Slicer<'_> {
             [first, .., last] => difference(first, last, &outcome),
             _ => (BTreeMap::new(), MachineSample::default()),
         };
+        let server_stats = match counters.as_slice() {
+            [first, .., last] => server_stats(first, last),
+            _ => None,
+        };
         let usage = usage_since(&usage_before, &running.usage());
-        Ok(Slice { operation: work.operation, load, at_ns, outcome, cpu_ns, usage, machine })
+        Ok(Slice { operation: work.operation, load, at_ns, outcome, cpu_ns, usage, machine, server_stats })
     }
 
     fn load(
@@ -189,7 +206,7 @@ impl Slicer<'_> {
         work: &SlicePlan,
         at: &mut dyn FnMut(Mark),
     ) -> Result<(SliceLoad, SliceOutcome), LoadError> {
-        let Connections { engine, requests, gaps } = subject;
+        let Connections { engine, requests, gaps, .. } = subject;
         let requests = &requests[&work.operation];
         let (plan, stop, guard) = (self.plan, self.stop, self.plan.design.guard.0);
         // The same for every stack of the round: common random numbers.
@@ -229,7 +246,14 @@ fn read_counters(running: &Running<'_>, others: &[&Running<'_>], database: &Data
         running.cpu_ns().map(|(role, cpu_ns)| (role.to_owned(), cpu_ns)).collect();
     roles.insert("database".to_owned(), database.cpu_ns());
     let others_ns = others.iter().flat_map(|other| other.cpu_ns()).map(|(_, cpu_ns)| cpu_ns).sum();
-    Counters { roles, others_ns, machine: MachineClock::read() }
+    let server = running.stats_socket().and_then(|socket| Some((UwsgiStats::read(&socket)?, Instant::now())));
+    Counters { roles, others_ns, machine: MachineClock::read(), server }
+}
+
+/// What the server says of itself, between its own two readings.
+fn server_stats(first: &Counters, last: &Counters) -> Option<ServerStats> {
+    let ((earlier, begin), (later, end)) = (first.server.as_ref()?, last.server.as_ref()?);
+    Some(later.since(earlier, end.duration_since(*begin).as_nanos() as u64))
 }
 
 fn difference(

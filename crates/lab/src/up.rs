@@ -102,6 +102,12 @@ impl<'a> Running<'a> {
         server.wait_ready(&mut probe, PATIENCE)
     }
 
+    /// Where its server tells statistics.
+    pub fn stats_socket(&self) -> Option<PathBuf> {
+        let server = &self.prepared.stack.server.server;
+        server.stats.map(|_| self.folder.join("stats.sock"))
+    }
+
     /// CPU time so far of each role, in nanoseconds.
     pub fn cpu_ns(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.children.iter().map(|(role, child)| (*role, child.cpu_ns()))

@@ -161,6 +161,14 @@ pub enum Processes {
     One,
 }
 
+/// A server's own statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatsServer {
+    /// uWSGI's, JSON on connect.
+    Uwsgi,
+}
+
 /// `server.toml`: what runs an app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +192,9 @@ pub struct Server {
     pub command: Vec<String>,
     /// Where it can listen.
     pub listen: Listen,
+    /// Kind of stats server at `{folder}/stats.sock`, read in every slice.
+    #[serde(default)]
+    pub stats: Option<StatsServer>,
     /// Port without its last two digits when brought up by hand, for instance 9100 for 91xx.
     pub port_base: u16,
     /// Signal that asks for a gentle end.

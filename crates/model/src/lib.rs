@@ -24,6 +24,6 @@ pub mod warning;
 
 pub use operation::Operation;
 pub use slo::{Slo, Slos};
-pub use stack::StackName;
+pub use stack::{StackName, StackPattern};
 pub use stages::{StageSpec, Stages};
 pub use units::{Rate, Span};

@@ -76,6 +76,9 @@ pub struct Design {
 pub struct Throughput {
     /// Connections, each with one request in flight.
     pub connections: u32,
+    /// More connections that are open through all slices and never send.
+    #[serde(default)]
+    pub idle: u32,
     /// Length of a slice.
     pub slice: Span,
     /// Slices of each stack and operation in a block.

@@ -190,6 +190,20 @@ pub struct Slice {
     pub usage: Usage,
     /// The machine in the window.
     pub machine: MachineSample,
+    /// What the server says of itself, where it has a stats server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_stats: Option<ServerStats>,
+}
+
+/// What a server's own stats server says of a slice's window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerStats {
+    /// Share of its threads' time spent within requests, 0 to 1.
+    pub busy: f64,
+    /// Connections that waited to be accepted at the window's end.
+    pub queue: u64,
+    /// Requests that it counted.
+    pub requests: u64,
 }
 
 /// What the machine did in a window besides us.

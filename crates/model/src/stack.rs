@@ -22,6 +22,52 @@ pub struct StackName {
     pub interpreter: Option<String>,
 }
 
+/// A stack's name in which `*` stands for any letters: `flask/*`, `*/uvicorn*`, `*/*/nginx`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct StackPattern(StackName);
+
+impl StackPattern {
+    /// The words between the slashes, as written.
+    pub const fn words(&self) -> &StackName {
+        &self.0
+    }
+
+    /// Whether it has a `*`.
+    pub fn is_pattern(&self) -> bool {
+        self.0.to_string().contains('*')
+    }
+}
+
+impl FromStr for StackPattern {
+    type Err = StackNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        read(text, |c| c == '*').map(Self)
+    }
+}
+
+impl fmt::Display for StackPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<String> for StackPattern {
+    type Error = StackNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<StackPattern> for String {
+    fn from(pattern: StackPattern) -> Self {
+        pattern.to_string()
+    }
+}
+
 /// A text that isn't a stack's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
@@ -36,26 +82,31 @@ impl FromStr for StackName {
     type Err = StackNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || StackNameError { text: text.to_owned() };
-        let is_word = |word: &str| {
-            word.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        };
-        let (path, interpreter) = match text.split_once('@') {
-            Some((path, interpreter)) => (path, Some(interpreter)),
-            None => (text, None),
-        };
-        let parts: Vec<&str> = path.split('/').collect();
-        if !(2..=3).contains(&parts.len()) || !parts.iter().copied().chain(interpreter).all(is_word) {
-            return Err(error());
-        }
-        Ok(Self {
-            app: parts[0].to_owned(),
-            server: parts[1].to_owned(),
-            front: parts.get(2).map(|front| (*front).to_owned()),
-            interpreter: interpreter.map(str::to_owned),
-        })
+        read(text, |_| false)
     }
+}
+
+/// A name whose words may have some more characters.
+fn read(text: &str, more: fn(char) -> bool) -> Result<StackName, StackNameError> {
+    let error = || StackNameError { text: text.to_owned() };
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphanumeric() || more(c))
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') || more(c))
+    };
+    let (path, interpreter) = match text.split_once('@') {
+        Some((path, interpreter)) => (path, Some(interpreter)),
+        None => (text, None),
+    };
+    let parts: Vec<&str> = path.split('/').collect();
+    if !(2..=3).contains(&parts.len()) || !parts.iter().copied().chain(interpreter).all(is_word) {
+        return Err(error());
+    }
+    Ok(StackName {
+        app: parts[0].to_owned(),
+        server: parts[1].to_owned(),
+        front: parts.get(2).map(|front| (*front).to_owned()),
+        interpreter: interpreter.map(str::to_owned),
+    })
 }
 
 impl fmt::Display for StackName {

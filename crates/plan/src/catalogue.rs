@@ -7,10 +7,11 @@ use std::{
 };
 
 use dyno_model::{
-    Operation, StackName,
+    Operation, StackName, StackPattern,
     catalogue::{App, CannotRun, Front, Interface, Language, ListenAt, Protocol, Server, Upstream},
 };
 use serde::de::DeserializeOwned;
+use wildmatch::WildMatch;
 
 use crate::error::PlanError;
 
@@ -201,6 +202,41 @@ impl Catalogue {
         names.iter().filter_map(|name| self.resolve(name).ok()).collect()
     }
 
+    /// The stacks that a pattern means, in order of name: one where it has no `*`, else all that fit together.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn expand(&self, pattern: &StackPattern) -> Result<Vec<StackName>, PlanError> {
+        let words = pattern.words();
+        if !pattern.is_pattern() {
+            return self.resolve(words).map(|stack| vec![stack.name]);
+        }
+        let matches = |pattern: &str, name: &str| WildMatch::new(pattern).matches(name);
+        let fronts: Vec<Option<String>> = match &words.front {
+            None => vec![None],
+            Some(front) => {
+                self.fronts.keys().filter(|name| matches(front, name)).cloned().map(Some).collect()
+            }
+        };
+        let mut names = Vec::new();
+        for app in self.apps.values().filter(|entry| matches(&words.app, &entry.app.name)) {
+            for server in self.fitting(&app.app).filter(|entry| matches(&words.server, &entry.server.name)) {
+                names.extend(fronts.iter().map(|front| StackName {
+                    app: app.app.name.clone(),
+                    server: server.server.name.clone(),
+                    front: front.clone(),
+                    interpreter: words.interpreter.clone(),
+                }));
+            }
+        }
+        names.retain(|name| self.resolve(name).is_ok());
+        if names.is_empty() {
+            let message = "no stack is like that; `dyno list` shows them".to_owned();
+            return Err(PlanError::UnknownStack { name: pattern.to_string(), message });
+        }
+        Ok(names)
+    }
+
     /// What a name stands for.
     ///
     /// # Errors
@@ -359,5 +395,57 @@ impl Catalogue {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> Catalogue {
+        Catalogue::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks")).unwrap()
+    }
+
+    fn expanded(pattern: &str) -> Vec<String> {
+        let names = catalogue().expand(&pattern.parse().unwrap()).unwrap();
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn patterns_mean_what_fits_together() {
+        assert_eq!(expanded("flask/gunicorn@3.12"), ["flask/gunicorn@3.12"]);
+        let flask = expanded("flask/*");
+        assert!(
+            flask.contains(&"flask/gunicorn".to_owned())
+                && flask.iter().all(|name| name.starts_with("flask/"))
+        );
+        assert!(!flask.contains(&"flask/uvicorn".to_owned()), "no ASGI server runs it");
+        // uWSGI listens on no unix socket with HTTP.
+        let unix = expanded("flask/*/nginx-unix");
+        assert!(unix.contains(&"flask/gunicorn/nginx-unix".to_owned()));
+        assert!(!unix.contains(&"flask/uwsgi/nginx-unix".to_owned()));
+        assert!(catalogue().expand(&"x*/y*".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_field_has_each_choice_once() {
+        let catalogue = catalogue();
+        let field = catalogue.field(&["3.11".to_owned()]);
+        let names: Vec<String> = field.iter().map(|stack| stack.name.to_string()).collect();
+        let mut once = names.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), names.len());
+        for stack in catalogue.stacks() {
+            assert!(names.contains(&stack.name.to_string()), "{}", stack.name);
+        }
+        for front in catalogue.fronts() {
+            assert!(field.iter().any(|stack| stack.name.front.as_deref() == Some(front)), "{front}");
+        }
+        for app in catalogue.apps.values().filter(|entry| entry.app.language == Language::Python) {
+            let at =
+                |stack: &&ResolvedStack| stack.name.app == app.app.name && stack.name.interpreter.is_some();
+            assert!(field.iter().any(|stack| at(&stack)), "{} on another interpreter", app.app.name);
+        }
     }
 }

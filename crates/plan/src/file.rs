@@ -7,7 +7,7 @@ use std::{
 };
 
 use dyno_model::{
-    Operation, Rate, Span, StackName,
+    Operation, Rate, Span, StackName, StackPattern,
     plan::{Capacity, Data, Design, Latency, Plan, Throughput},
 };
 use schemars::JsonSchema;
@@ -24,8 +24,8 @@ const FEWEST_BLOCKS: u32 = 8;
 pub struct PlanFile {
     /// One sentence for people.
     pub title: String,
-    /// Stacks, `app/server[/front][@interpreter]`.
-    pub stacks: Vec<StackName>,
+    /// Stacks, `app/server[/front][@interpreter]`; `*` stands for any letters, as in `flask/*` or `*/*`.
+    pub stacks: Vec<StackPattern>,
     /// Operations of the contract to measure.
     pub operations: Vec<Operation>,
     /// The stack that ratios are given against; the first one when left out.
@@ -122,6 +122,8 @@ impl Default for DesignFile {
 pub struct ThroughputFile {
     /// Connections, each with one request in flight.
     pub connections: u32,
+    /// More connections that are open through all slices and never send.
+    pub idle: u32,
     /// Length of a slice.
     pub slice: Span,
     /// Slices of each stack and operation in a block.
@@ -130,7 +132,7 @@ pub struct ThroughputFile {
 
 impl Default for ThroughputFile {
     fn default() -> Self {
-        Self { connections: 64, slice: Span::milliseconds(250), slices: 2 }
+        Self { connections: 64, idle: 0, slice: Span::milliseconds(250), slices: 2 }
     }
 }
 
@@ -180,7 +182,7 @@ fn example_of(key: &str) -> &'static str {
         "budget" | "warm_up" | "guard" | "slice" => "budget = \"9m\"   warm_up = \"2s\"   slice = \"250ms\"",
         "interpreter" => "interpreter = \"3.13\"",
         "blocks" | "most_blocks" => "blocks = 8",
-        "connections" | "workers" | "threads" | "slices" | "contacts" => "connections = 8",
+        "connections" | "idle" | "workers" | "threads" | "slices" | "contacts" => "connections = 8",
         key if key.parse::<Operation>().is_ok() => "types = \"200/s\"",
         _ => {
             "keys are title, stacks, operations, baseline, interpreter, [capacity], [data], [design], [throughput], [latency]; see plans/default.toml"
@@ -233,14 +235,15 @@ pub fn read_plan(path: &Path, catalogue: &Catalogue) -> Result<Plan, PlanError> 
     let written: PlanFile =
         toml::from_str(&text).map_err(|error| PlanError::toml(path, &text, &error, example_of))?;
     let name = path.file_stem().map_or_else(|| "plan".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    check(path, &text, &written, catalogue)?;
-    Ok(resolve(name, written))
+    let stacks = expand(path, &text, &written, catalogue)?;
+    check(path, &text, &written, &stacks)?;
+    Ok(resolve(name, written, stacks))
 }
 
-fn resolve(name: String, written: PlanFile) -> Plan {
+fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
     let PlanFile {
         title,
-        stacks,
+        stacks: _,
         operations,
         baseline,
         interpreter,
@@ -273,6 +276,7 @@ fn resolve(name: String, written: PlanFile) -> Plan {
         },
         throughput: Throughput {
             connections: throughput.connections,
+            idle: throughput.idle,
             slice: throughput.slice,
             slices: throughput.slices,
         },
@@ -285,8 +289,31 @@ fn resolve(name: String, written: PlanFile) -> Plan {
     }
 }
 
+/// The stacks that the patterns mean, each once. A name written twice is a mistake; two patterns may overlap.
+fn expand(
+    path: &Path,
+    text: &str,
+    plan: &PlanFile,
+    catalogue: &Catalogue,
+) -> Result<Vec<StackName>, PlanError> {
+    let mut stacks: Vec<StackName> = Vec::new();
+    for (index, pattern) in plan.stacks.iter().enumerate() {
+        let at =
+            |message: String| PlanError::at(path, text, &pattern.to_string(), message, example_of("stacks"));
+        if plan.stacks[..index].contains(pattern) {
+            return Err(at(format!("`{pattern}` is there twice")));
+        }
+        for stack in catalogue.expand(pattern).map_err(|error| at(error.to_string()))? {
+            if !stacks.contains(&stack) {
+                stacks.push(stack);
+            }
+        }
+    }
+    Ok(stacks)
+}
+
 /// What the types alone can't refuse.
-fn check(path: &Path, text: &str, plan: &PlanFile, catalogue: &Catalogue) -> Result<(), PlanError> {
+fn check(path: &Path, text: &str, plan: &PlanFile, stacks: &[StackName]) -> Result<(), PlanError> {
     let at = |needle: &str, message: String, key: &str| {
         Err(PlanError::at(path, text, needle, message, example_of(key)))
     };
@@ -296,16 +323,8 @@ fn check(path: &Path, text: &str, plan: &PlanFile, catalogue: &Catalogue) -> Res
     if plan.operations.is_empty() {
         return at("operations", "`operations` is empty: a plan needs at least one".to_owned(), "operations");
     }
-    for (index, stack) in plan.stacks.iter().enumerate() {
-        if let Err(error) = catalogue.resolve(stack) {
-            return at(&stack.to_string(), error.to_string(), "stacks");
-        }
-        if plan.stacks[..index].contains(stack) {
-            return at(&stack.to_string(), format!("`{stack}` is there twice"), "stacks");
-        }
-    }
     if let Some(baseline) = &plan.baseline
-        && !plan.stacks.contains(baseline)
+        && !stacks.contains(baseline)
     {
         return at(
             "baseline",
@@ -365,6 +384,7 @@ fn ranges(plan: &PlanFile) -> Vec<(&'static str, u32, std::ops::RangeInclusive<u
         ("blocks", plan.design.blocks, 1..=1000),
         ("most_blocks", plan.design.most_blocks.unwrap_or(plan.design.blocks), plan.design.blocks..=1000),
         ("connections", plan.throughput.connections, 1..=10_000),
+        ("idle", plan.throughput.idle, 0..=20_000),
         ("slices", plan.throughput.slices, 1..=100),
     ];
     if let Some(latency) = &plan.latency {
@@ -381,7 +401,7 @@ pub(crate) mod tests {
     /// A plan of one stack with `rest` added, past the checks against a catalogue.
     pub(crate) fn plan_of(rest: &str) -> Plan {
         let text = format!("title = \"t\"\nstacks = [\"a/b\"]\n{rest}");
-        resolve("t".to_owned(), toml::from_str(&text).unwrap())
+        resolve("t".to_owned(), toml::from_str(&text).unwrap(), vec!["a/b".parse().unwrap()])
     }
 
     fn repository() -> PathBuf {

@@ -109,6 +109,7 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
     let reasons = if reasons.is_empty() { "no flags".to_owned() } else { reasons.join("; ") };
     let _ = writeln!(text, "{}", wrap(&format!("Trust: {} ({reasons}).", analysis.trust.grade), 80, 2));
     text += &checks(analysis, bold);
+    text += &servers(analysis, bold);
     if !analysis.not_run.is_empty() {
         let _ = writeln!(text, "\n{}", bold("Not measured, or not in every block"));
         for row in &analysis.not_run {
@@ -136,6 +137,29 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
         }
     }
     let _ = writeln!(text, "\nseed {}, {}", run.seed, run.command.join(" "));
+    text
+}
+
+/// What servers with statistics of their own say, saturated.
+fn servers(analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
+    if analysis.servers.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        format!("\n{}\n", bold("What servers say of themselves, saturated (least and most of a slice)"));
+    for one in &analysis.servers {
+        let percent = |share: f64| (share * 100.0).round();
+        let _ = writeln!(
+            text,
+            "  {} {}: threads busy {} to {} %, up to {} connections queued, {} slices",
+            one.stack,
+            one.operation,
+            percent(one.busy.0),
+            percent(one.busy.1),
+            one.queue,
+            one.slices
+        );
+    }
     text
 }
 

@@ -94,7 +94,10 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
     let context = Context { home: &workshop.home, setup: common.setup, echo: &echo };
     let stacks = match options.stacks.as_slice() {
         [] => dyno_lab::field(&workshop.catalogue, &plan),
-        named => named.iter().map(|name| workshop.catalogue.resolve(name)).collect::<Result<_, _>>()?,
+        named => {
+            let names = workshop.expand(named)?;
+            names.iter().map(|name| workshop.catalogue.resolve(name)).collect::<Result<_, _>>()?
+        }
     };
     let mut frozen: BTreeMap<String, Frozen> = BTreeMap::new();
     for stack in stacks {
