@@ -15,7 +15,7 @@ mod up;
 
 pub use bench::{Bench, Order};
 pub use error::LabError;
-pub use prepare::{Prepared, can_run, field, packages};
+pub use prepare::{Installed, Prepared, can_run, field, packages};
 pub use proof::{CheckReport, check};
 pub use run::{Finished, resume, run};
 pub use up::up;

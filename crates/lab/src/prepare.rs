@@ -188,7 +188,15 @@ pub fn field(catalogue: &Catalogue, plan: &Plan) -> Vec<ResolvedStack> {
     catalogue.field(&others)
 }
 
-/// The distributions of a Python stack's environment by interpreter; `None` for a compiled one.
+/// What is installed for a Python stack.
+pub struct Installed {
+    /// The interpreter's name.
+    pub interpreter: String,
+    /// Distributions and versions.
+    pub packages: BTreeMap<String, String>,
+}
+
+/// The distributions of a Python stack's environment; `None` for a compiled one.
 ///
 /// # Errors
 /// The environment isn't there and can't be made.
@@ -196,7 +204,7 @@ pub fn packages(
     context: Context<'_>,
     stack: ResolvedStack,
     plan: &Plan,
-) -> Result<Option<(String, BTreeMap<String, String>)>, ProvisionError> {
+) -> Result<Option<Installed>, ProvisionError> {
     let wanted = stack.name.interpreter.clone().or_else(|| plan.interpreter.clone());
     if stack.app.app.language != Language::Python {
         return Ok(None);
@@ -204,7 +212,7 @@ pub fn packages(
     let interpreter = interpreter_of(&stack, wanted.as_deref())?.name;
     let prepared = prepare(context, stack, plan, false)?;
     Ok(match prepared.program {
-        Program::Python(environment) => Some((interpreter, environment.packages)),
+        Program::Python(environment) => Some(Installed { interpreter, packages: environment.packages }),
         Program::Binary(_) => None,
     })
 }

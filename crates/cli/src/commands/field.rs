@@ -103,9 +103,9 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
     for stack in stacks {
         let name = stack.name.to_string();
         match dyno_lab::packages(context, stack, &plan) {
-            Ok(Some((interpreter, packages))) => {
-                let of = frozen.entry(interpreter).or_default();
-                for package in packages {
+            Ok(Some(installed)) => {
+                let of = frozen.entry(installed.interpreter).or_default();
+                for package in installed.packages {
                     of.entry(package).or_default().insert(name.clone());
                 }
             }
