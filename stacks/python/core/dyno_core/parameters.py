@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 LARGEST_INT4 = 2**31 - 1
 LARGEST_INT8 = 2**63 - 1
+# Bytes of a request's body; nginx before a server has the same limit.
+LARGEST_BODY = 1024 * 1024
+# What an answer says when the database is away.
+NO_DATABASE = "the database is away; try again later"
 
 
 class Invalid(ValueError):
@@ -49,7 +53,10 @@ def page(arguments):
     """A page from `arguments(name)`, which gives all values of a query parameter."""
 
     def one(name, default):
-        values = arguments(name)
+        try:
+            values = arguments(name)
+        except UnicodeDecodeError:
+            raise Invalid(f"{name} isn't UTF-8") from None
         if len(values) > 1:
             raise Invalid(f"{name} is given more than once")
         return values[0] if values else default
@@ -78,6 +85,8 @@ def fibonacci_n(text):
 
 def new_contact(body):
     """A contact to store, from the bytes of a request's body."""
+    if len(body) > LARGEST_BODY:
+        raise Invalid(f"the body is larger than {LARGEST_BODY} bytes")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

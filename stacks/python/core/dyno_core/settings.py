@@ -22,9 +22,11 @@ SERVER_DISTRIBUTION = os.environ.get("DYNO_SERVER_DISTRIBUTION", SERVER)
 HOST = os.environ.get("DYNO_HOST", "127.0.0.1")
 PORT = int(os.environ.get("DYNO_PORT", "8000"))
 
-# Seconds: how long a request waits for a pooled connection, and the heartbeat for an answer.
+# Seconds: how long a request waits for a pooled connection, the heartbeat for an answer, and the pool for a
+# new connection.
 POOL_TIMEOUT = 30
 HEARTBEAT_TIMEOUT = 2
+CONNECT_TIMEOUT = 5
 
 
 def database_parts(url):
