@@ -1,6 +1,6 @@
 """Django's settings, from the environment."""
 
-from dyno_core import settings
+from dyno_core import parameters, settings
 
 SECRET_KEY = "signs nothing: this app has no sessions"
 DEBUG = False
@@ -9,7 +9,7 @@ ROOT_URLCONF = "dyno_django.urls"
 WSGI_APPLICATION = "dyno_django.wsgi.application"
 APPEND_SLASH = False
 USE_TZ = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = parameters.LARGEST_BODY
 
 INSTALLED_APPS = ["rest_framework", "dyno_django"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
@@ -25,11 +25,12 @@ DATABASES = {
         "PASSWORD": _parts["password"],
         "NAME": _parts["dbname"],
         "OPTIONS": {
+            "connect_timeout": settings.CONNECT_TIMEOUT,
             "pool": {
                 "min_size": settings.POOL_SIZE,
                 "max_size": settings.POOL_SIZE,
                 "timeout": settings.POOL_TIMEOUT,
-            }
+            },
         },
     }
 }

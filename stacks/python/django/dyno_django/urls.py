@@ -7,7 +7,7 @@ from dyno_django import views
 urlpatterns = [
     path("v1/hello", views.hello_text),
     path("v2/hello", views.hello_html),
-    path("heartbeat", views.heartbeat),
+    path("heartbeat", views.alive),
     path("about", views.facts),
     path("version", views.version),
     path("types", views.types),
@@ -17,3 +17,5 @@ urlpatterns = [
     path("contacts/<str:contact_id>", views.contact),
     path("fibonacci/<str:n>", views.fibonacci_of),
 ]
+
+handler404 = "dyno_django.views.no_such_path"

@@ -1,11 +1,10 @@
 """The contract's operations on Django REST framework."""
 
-from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError, connection, transaction
 from django.db.models import BooleanField, F, Func, Value
 from django.db.models.functions import Lower
-from django.http import HttpResponse
-from psycopg_pool import PoolTimeout
+from django.http import HttpResponse, JsonResponse
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -13,6 +12,7 @@ from rest_framework.views import exception_handler
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_core.heartbeat import heartbeat
 from dyno_django.models import Contact, ContactType, Email, Phone
 from dyno_django.serializers import ContactSerializer, ContactTypeSerializer
 
@@ -23,7 +23,15 @@ def handle(error, context):
         return Response({"detail": str(error)}, 422)
     if isinstance(error, parameters.NotFound):
         return Response({"detail": str(error)}, 404)
+    if isinstance(error, RequestDataTooBig):
+        return Response({"detail": str(error)}, 413)
+    if isinstance(error, OperationalError):
+        return Response({"detail": parameters.NO_DATABASE}, 503)
     return exception_handler(error, context)
+
+
+def no_such_path(request, exception):
+    return JsonResponse({"detail": "no such path"}, status=404)
 
 
 def greeted(request):
@@ -41,13 +49,13 @@ def hello_html(request):
 
 
 @api_view()
-def heartbeat(request):
+def alive(request):
     try:
         with connection.cursor() as cursor:
             cursor.execute("select 1")
-    except (DatabaseError, PoolTimeout) as error:
-        return Response({"django-server": f"no database: {type(error).__name__}"}, 503)
-    return Response({"django-server": "ok"})
+    except OperationalError as error:
+        return Response(*heartbeat("django", error))
+    return Response(*heartbeat("django"))
 
 
 @api_view()

@@ -15,7 +15,10 @@ NAME = "pyramid"
 
 
 def greeted(request):
-    return request.GET.get("name") or request.POST.get("name")
+    name = request.GET.get("name")
+    if not name and request.content_type == "application/x-www-form-urlencoded":
+        name = request.POST.get("name")
+    return name
 
 
 @view_config(route_name="hello_text", request_method=("GET", "POST"))
