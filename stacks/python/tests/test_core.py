@@ -4,6 +4,7 @@ import pytest
 
 from dyno_core import contacts, hello, parameters
 from dyno_core.fibonacci import fibonacci
+from dyno_core.heartbeat import heartbeat
 from dyno_core.sql import NUMBERED, PERCENT
 
 
@@ -25,6 +26,14 @@ def test_limits_that_are_refused(limit):
 def test_a_repeated_parameter_is_refused():
     with pytest.raises(parameters.Invalid, match="more than once"):
         parameters.page(arguments(limit=["1", "2"]))
+
+
+def test_a_parameter_that_isnt_utf8_is_refused():
+    def undecodable(name):
+        return [b"\xff".decode()]
+
+    with pytest.raises(parameters.Invalid, match="limit isn't UTF-8|starts isn't UTF-8"):
+        parameters.page(undecodable)
 
 
 def test_nul_in_a_prefix_is_refused():
@@ -49,6 +58,11 @@ def test_a_contacts_number_beyond_the_columns_range_is_not_found():
 
 def test_fibonacci_starts_with_two_ones():
     assert [fibonacci(n) for n in range(8)] == [1, 1, 2, 3, 5, 8, 13, 21]
+
+
+def test_a_heartbeat_tells_what_is_wrong():
+    assert heartbeat("a") == ({"a-server": "ok"}, 200)
+    assert heartbeat("a", TimeoutError()) == ({"a-server": "no database: TimeoutError"}, 503)
 
 
 def test_html_is_escaped():
@@ -100,3 +114,10 @@ def test_a_contact_to_store():
 def test_bodies_that_are_refused(body):
     with pytest.raises(parameters.Invalid):
         parameters.new_contact(body)
+
+
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger():
+    largest = GOOD.ljust(parameters.LARGEST_BODY)
+    assert parameters.new_contact(largest).first_name == "Zoë"
+    with pytest.raises(parameters.Invalid, match="the body is larger than 1048576 bytes"):
+        parameters.new_contact(largest + b" ")

@@ -110,7 +110,7 @@ def contact(contact_id):
 
 @app.post("/contacts")
 def contact_create():
-    new = parameters.new_contact(request.body.read(parameters.LARGEST_BODY + 1))
+    new = parameters.new_contact(request.body.read(parameters.LARGEST_READ))
     return as_json(store.contact_create(new), 201)
 
 

@@ -7,6 +7,9 @@ LARGEST_INT4 = 2**31 - 1
 LARGEST_INT8 = 2**63 - 1
 # Bytes of a request's body; nginx before a server has the same limit.
 LARGEST_BODY = 1024 * 1024
+# Bytes that an app reads of a body that is too large, before it refuses it: a server that answers while the
+# client still sends resets the connection, and the client may never see the answer.
+LARGEST_READ = 16 * LARGEST_BODY
 # What an answer says when the database is away.
 NO_DATABASE = "the database is away; try again later"
 

@@ -9,7 +9,7 @@ ROOT_URLCONF = "dyno_django.urls"
 WSGI_APPLICATION = "dyno_django.wsgi.application"
 APPEND_SLASH = False
 USE_TZ = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = parameters.LARGEST_BODY
+DATA_UPLOAD_MAX_MEMORY_SIZE = parameters.LARGEST_READ
 
 INSTALLED_APPS = ["rest_framework", "dyno_django"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]

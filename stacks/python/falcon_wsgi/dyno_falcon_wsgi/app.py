@@ -75,7 +75,7 @@ class Contacts:
         response.media = store.contact(parameters.contact_id(contact_id))
 
     def on_post(self, request, response):
-        new = parameters.new_contact(request.bounded_stream.read(parameters.LARGEST_BODY + 1))
+        new = parameters.new_contact(request.bounded_stream.read(parameters.LARGEST_READ))
         response.media = store.contact_create(new)
         response.status = falcon.HTTP_201
 

@@ -11,7 +11,7 @@ from dyno_core.fibonacci import fibonacci
 def create_app(name, driver, database_away):
     """An app without its database routes; `database_away` is what the driver raises without a database."""
     app = Flask(f"dyno_{name}")
-    app.config["MAX_CONTENT_LENGTH"] = parameters.LARGEST_BODY
+    app.config["MAX_CONTENT_LENGTH"] = parameters.LARGEST_READ
 
     @app.errorhandler(parameters.Invalid)
     def invalid(error):

@@ -78,7 +78,7 @@ def contact(request):
 
 @view_config(route_name="contacts", request_method="POST", renderer="json")
 def contact_create(request):
-    new = parameters.new_contact(request.body_file.read(parameters.LARGEST_BODY + 1))
+    new = parameters.new_contact(request.body_file.read(parameters.LARGEST_READ))
     request.response.status_int = 201
     return store.contact_create(new)
 
