@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from dyno_django.models import Contact, ContactType
+from dyno_django_common.models import Contact, ContactType
 
 
 class ContactTypeSerializer(serializers.ModelSerializer):

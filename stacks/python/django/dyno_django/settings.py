@@ -1,39 +1,11 @@
-"""Django's settings, from the environment."""
+"""The settings of Django REST framework's app."""
 
-from dyno_core import parameters, settings
+from dyno_django_common.settings import *  # noqa: F403
 
-SECRET_KEY = "signs nothing: this app has no sessions"
-DEBUG = False
-ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "dyno_django.urls"
 WSGI_APPLICATION = "dyno_django.wsgi.application"
-APPEND_SLASH = False
-USE_TZ = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = parameters.LARGEST_READ
 
-INSTALLED_APPS = ["rest_framework", "dyno_django"]
-MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
-
-_parts = settings.database_parts(settings.DATABASE_URL)
-
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": _parts["host"],
-        "PORT": _parts["port"],
-        "USER": _parts["user"],
-        "PASSWORD": _parts["password"],
-        "NAME": _parts["dbname"],
-        "OPTIONS": {
-            "connect_timeout": settings.CONNECT_TIMEOUT,
-            "pool": {
-                "min_size": settings.POOL_SIZE,
-                "max_size": settings.POOL_SIZE,
-                "timeout": settings.POOL_TIMEOUT,
-            },
-        },
-    }
-}
+INSTALLED_APPS = ["rest_framework", "dyno_django_common"]
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -41,11 +13,4 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "EXCEPTION_HANDLER": "dyno_django.views.handle",
-}
-
-LOGGING = {
-    "version": 1,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
-    # Refused requests (404, 405, 422) are answers, not news.
-    "loggers": {"django.request": {"handlers": ["console"], "level": "ERROR"}},
 }

@@ -18,4 +18,4 @@ urlpatterns = [
     path("fibonacci/<str:n>", views.fibonacci_of),
 ]
 
-handler404 = "dyno_django.views.no_such_path"
+handler404 = "dyno_django_common.refusals.no_such_path"
