@@ -11,7 +11,17 @@ from psycopg2.errors import ForeignKeyViolation
 
 from dyno_core import contacts, parameters, settings
 from dyno_core.sql import PERCENT as SQL
-from dyno_fastapi import Contact, ContactType, NewContact, PageOf, create_app, heartbeat_answer
+from dyno_fastapi import (
+    DOWN,
+    REFUSED,
+    UNKNOWN,
+    Contact,
+    ContactType,
+    NewContact,
+    PageOf,
+    create_app,
+    heartbeat_answer,
+)
 
 NAME = "fastapi-aiopg"
 
@@ -54,8 +64,8 @@ async def with_details(cursor, page):
     return contacts.attach(page, phones, emails)
 
 
-@app.get("/heartbeat")
-async def heartbeat():
+@app.get("/heartbeat", responses=DOWN)
+async def heartbeat() -> dict[str, str]:
     try:
         async with asyncio.timeout(settings.HEARTBEAT_TIMEOUT):
             async with app.state.pool.acquire() as connection, connection.cursor() as cursor:
@@ -70,7 +80,7 @@ async def types(cursor: Cursor) -> list[ContactType]:
     return [contacts.contact_type(row) for row in await fetch(cursor, SQL.types)]
 
 
-@app.get("/contacts/for")
+@app.get("/contacts/for", responses=REFUSED)
 async def contacts_for(page: PageOf, cursor: Cursor) -> list[Contact]:
     # psycopg2 has no server-side cursors on asynchronous connections: the rows are all here when
     # the iteration begins.
@@ -80,7 +90,7 @@ async def contacts_for(page: PageOf, cursor: Cursor) -> list[Contact]:
     return await with_details(cursor, found)
 
 
-@app.get("/contacts/fetch")
+@app.get("/contacts/fetch", responses=REFUSED)
 async def contacts_fetch(page: PageOf, cursor: Cursor) -> list[Contact]:
     statement, arguments = SQL.page(page)
     rows = await fetch(cursor, statement, *arguments)
@@ -94,12 +104,12 @@ async def find(cursor, number):
     return (await with_details(cursor, [contacts.contact(rows[0])]))[0]
 
 
-@app.get("/contacts/{contact_id}")
+@app.get("/contacts/{contact_id}", responses=REFUSED | UNKNOWN)
 async def contact(contact_id: int, cursor: Cursor) -> Contact:
     return await find(cursor, parameters.contact_id(str(contact_id)))
 
 
-@app.post("/contacts", status_code=201)
+@app.post("/contacts", status_code=201, responses=REFUSED)
 async def contact_create(new: NewContact, cursor: Cursor) -> Contact:
     try:
         async with cursor.begin():

@@ -10,7 +10,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from dyno_core import parameters, settings
-from dyno_fastapi import Contact, ContactType, NewContact, PageOf, create_app, heartbeat_answer
+from dyno_fastapi import (
+    DOWN,
+    REFUSED,
+    UNKNOWN,
+    Contact,
+    ContactType,
+    NewContact,
+    PageOf,
+    create_app,
+    heartbeat_answer,
+)
 from dyno_fastapi_orm_asyncpg import models
 
 NAME = "fastapi-orm-asyncpg"
@@ -80,8 +90,8 @@ def select_page(page):
     return statement.limit(page.limit).offset(page.offset)
 
 
-@app.get("/heartbeat")
-async def heartbeat():
+@app.get("/heartbeat", responses=DOWN)
+async def heartbeat() -> dict[str, str]:
     try:
         async with asyncio.timeout(settings.HEARTBEAT_TIMEOUT):
             await connect()
@@ -96,14 +106,14 @@ async def types(session: SessionOf) -> list[ContactType]:
     return found.all()
 
 
-@app.get("/contacts/for")
+@app.get("/contacts/for", responses=REFUSED)
 async def contacts_for(page: PageOf, session: SessionOf) -> list[Contact]:
     # One chunk of at most a page, for eager loading is done once for each chunk.
     statement = select_page(page).execution_options(yield_per=page.limit)
     return [as_json(contact) async for contact in await session.stream_scalars(statement)]
 
 
-@app.get("/contacts/fetch")
+@app.get("/contacts/fetch", responses=REFUSED)
 async def contacts_fetch(page: PageOf, session: SessionOf) -> list[Contact]:
     return [as_json(contact) for contact in await session.scalars(select_page(page))]
 
@@ -115,12 +125,12 @@ async def find(session, number):
     return as_json(contact)
 
 
-@app.get("/contacts/{contact_id}")
+@app.get("/contacts/{contact_id}", responses=REFUSED | UNKNOWN)
 async def contact(contact_id: int, session: SessionOf) -> Contact:
     return await find(session, parameters.contact_id(str(contact_id)))
 
 
-@app.post("/contacts", status_code=201)
+@app.post("/contacts", status_code=201, responses=REFUSED)
 async def contact_create(new: NewContact, session: SessionOf) -> Contact:
     contact = models.Contact(
         first_name=new.first_name,
