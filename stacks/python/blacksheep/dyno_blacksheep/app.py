@@ -1,0 +1,209 @@
+"""BlackSheep with asyncpg and its pool."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from blacksheep import Application, Request, Response, html, json, text
+from blacksheep.exceptions import HTTPException
+from blacksheep.server.openapi.common import ContentInfo, ParameterInfo, ParameterSource, ResponseInfo
+from blacksheep.server.openapi.v3 import OpenAPIHandler
+from openapidocs.v3 import Info
+
+from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_core import VERSION, hello, parameters
+from dyno_core.about import about
+from dyno_core.fibonacci import fibonacci
+
+app = Application()
+docs = OpenAPIHandler(info=Info(title="blacksheep", version=VERSION))
+docs.bind_app(app)
+get, post = app.router.get, app.router.post
+
+
+@dataclass
+class ContactType:
+    type_id: int
+    type_name: str
+
+
+@dataclass
+class Contact:
+    contact_id: int
+    first_name: str
+    last_name: str
+    contact_type: ContactType
+    phones: list[str]
+    emails: list[str]
+
+
+@dataclass
+class Version:
+    version: str
+
+
+@dataclass
+class Number:
+    result: int
+
+
+@dataclass
+class Detail:
+    detail: Any
+
+
+def answer(description, kind, content_type="application/json"):
+    return ResponseInfo(description, content=[ContentInfo(kind, content_type=content_type)])
+
+
+def query(description, kind):
+    return ParameterInfo(description, kind, ParameterSource.QUERY, required=False)
+
+
+NAME = {"name": query("Who is greeted; World when there is none", str)}
+PAGE = {
+    "limit": query("From 1 to 200; 100 when there is none", int),
+    "offset": query("From 0; 0 when there is none", int),
+    "starts": query("Prefix of the last name, case-insensitive, taken literally", str),
+}
+GREETED = {200: answer("The greeting", str, "text/plain")}
+GREETED_HTML = {200: answer("The greeting", str, "text/html; charset=utf-8")}
+REFUSED = answer("A parameter or the body is refused", Detail)
+CONTACTS = {200: answer("Contacts", list[Contact]), 422: REFUSED}
+
+
+@app.lifespan
+async def open_store():
+    async with create_pool() as pool:
+        # Handlers that ask for a Store are given this one.
+        app.services.add_instance(Store(pool))
+        yield
+
+
+@app.exception_handler(parameters.Invalid)
+async def invalid(self, request: Request, error: parameters.Invalid):
+    return json({"detail": str(error)}, 422)
+
+
+@app.exception_handler(parameters.NotFound)
+async def not_found(self, request: Request, error: parameters.NotFound):
+    return json({"detail": str(error)}, 404)
+
+
+@app.exception_handler(400)
+async def bad_request(self, request: Request, error: HTTPException):
+    # BlackSheep says 400 of what it can't read; the contract says 422.
+    return json({"detail": str(error)}, 422)
+
+
+@app.exception_handler(UnicodeDecodeError)
+async def not_text(self, request: Request, error: UnicodeDecodeError):
+    return json({"detail": "the request isn't UTF-8"}, 422)
+
+
+@app.exception_handler(404)
+async def no_route(self, request: Request, error: HTTPException):
+    # BlackSheep's router knows no 405: it is asked whether another method has the path.
+    path = request.url.path
+    allowed = [method.decode() for method in (b"GET", b"POST") if app.router.get_matching_route(method, path)]
+    if not allowed:
+        return json({"detail": "no such path"}, 404)
+    refusal = json({"detail": f"the path takes {', '.join(allowed)}"}, 405)
+    refusal.add_header(b"Allow", ", ".join(allowed).encode())
+    return refusal
+
+
+async def greeted(request):
+    names = request.query.get("name")
+    if names or request.method == "GET":
+        return names[0] if names else None
+    form = await request.form()
+    return form.get("name") if form else None
+
+
+@docs(parameters=NAME, responses=GREETED)
+@get("/v1/hello")
+async def hello_text(request: Request) -> Response:
+    return text(hello.hello(await greeted(request)))
+
+
+@docs(parameters=NAME, responses=GREETED)
+@post("/v1/hello")
+async def hello_text_post(request: Request) -> Response:
+    return text(hello.hello(await greeted(request)))
+
+
+@docs(parameters=NAME, responses=GREETED_HTML)
+@get("/v2/hello")
+async def hello_html(request: Request) -> Response:
+    return html(hello.hello_html(await greeted(request)))
+
+
+@docs(parameters=NAME, responses=GREETED_HTML)
+@post("/v2/hello")
+async def hello_html_post(request: Request) -> Response:
+    return html(hello.hello_html(await greeted(request)))
+
+
+@docs(responses={200: answer("Alive", dict[str, str]), 503: answer("No database", dict[str, str])})
+@get("/heartbeat")
+async def heartbeat(store: Store) -> Response:
+    try:
+        await store.ping()
+    except UNREACHABLE as error:
+        return json({"blacksheep-server": f"no database: {type(error).__name__}"}, 503)
+    return json({"blacksheep-server": "ok"})
+
+
+@docs(responses={200: answer("Facts", dict[str, Any])})
+@get("/about")
+async def facts() -> Response:
+    return json(about("blacksheep", "blacksheep", "asyncpg"))
+
+
+@docs(responses={200: answer("The version", Version)})
+@get("/version")
+async def version() -> Response:
+    return json({"version": VERSION})
+
+
+@docs(responses={200: answer("Contact types", list[ContactType])})
+@get("/types")
+async def types(store: Store) -> Response:
+    return json(await store.types())
+
+
+def page_of(request):
+    # Not `request.query`, which leaves out `limit=`.
+    arguments = parse_qs((request.url.query or b"").decode(), keep_blank_values=True)
+    return parameters.page(lambda name: arguments.get(name, []))
+
+
+@docs(parameters=PAGE, responses=CONTACTS)
+@get("/contacts/for")
+async def contacts_for(request: Request, store: Store) -> Response:
+    return json(await store.contacts_for(page_of(request)))
+
+
+@docs(parameters=PAGE, responses=CONTACTS)
+@get("/contacts/fetch")
+async def contacts_fetch(request: Request, store: Store) -> Response:
+    return json(await store.contacts_fetch(page_of(request)))
+
+
+@docs(responses={200: answer("The contact", Contact), 404: answer("No such contact", Detail), 422: REFUSED})
+@get("/contacts/{contact_id}")
+async def contact(contact_id: str, store: Store) -> Response:
+    return json(await store.contact(parameters.contact_id(contact_id)))
+
+
+@docs(responses={201: answer("The contact as stored", Contact), 422: REFUSED})
+@post("/contacts")
+async def contact_create(request: Request, store: Store) -> Response:
+    return json(await store.create(parameters.new_contact(await request.read() or b"")), 201)
+
+
+@docs(responses={200: answer("The number", Number), 422: REFUSED})
+@get("/fibonacci/{n}")
+async def fibonacci_of(n: str) -> Response:
+    return json({"result": fibonacci(parameters.fibonacci_n(n))})
