@@ -8,20 +8,19 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.process
 import tornado.web
-from psycopg import Error as DatabaseError
-from psycopg.errors import ForeignKeyViolation
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from dyno_core import VERSION, contacts, hello, parameters, settings
+from dyno_core import VERSION, hello, parameters, settings
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
-from dyno_core.sql import PERCENT as SQL
+from dyno_psycopg_async_store import UNREACHABLE, Store, create_pool
 
 
 class Handler(tornado.web.RequestHandler):
+    # Arguments are taken as they came: Tornado's own get_argument turns NUL into a blank.
+
     @property
-    def pool(self):
-        return self.application.settings["pool"]
+    def store(self):
+        return self.application.settings["store"]
 
     def write_json(self, value, status=200):
         self.set_status(status)
@@ -29,7 +28,6 @@ class Handler(tornado.web.RequestHandler):
         self.finish(json.dumps(value))
 
     def page(self):
-        # Not get_query_arguments, which turns NUL into a blank.
         def values(name):
             return [self.decode_argument(value, name) for value in self.request.query_arguments.get(name, [])]
 
@@ -50,6 +48,10 @@ class Handler(tornado.web.RequestHandler):
         else:
             super().send_error(status_code, exc_info=exc_info, **rest)
 
+    def write_error(self, status_code, **rest):
+        # Tornado says 400 of a form that it can't read; the contract says 422.
+        self.write_json({"detail": self._reason}, 422 if status_code == 400 else status_code)
+
     def log_exception(self, kind, value, traceback):
         if not isinstance(value, (parameters.Invalid, parameters.NotFound)):
             super().log_exception(kind, value, traceback)
@@ -57,11 +59,13 @@ class Handler(tornado.web.RequestHandler):
 
 class Hello(Handler):
     def get(self):
-        name = self.get_query_argument("name", None, strip=False)
-        name = name or self.get_body_argument("name", None, strip=False)
-        self.greet(name)
+        self.greet(self.name(self.request.query_arguments) or self.name(self.request.body_arguments))
 
     post = get
+
+    def name(self, arguments):
+        values = arguments.get("name")
+        return self.decode_argument(values[0], "name") if values else None
 
     def greet(self, name):
         self.set_header("Content-Type", hello.TEXT)
@@ -77,9 +81,8 @@ class HelloHtml(Hello):
 class Heartbeat(Handler):
     async def get(self):
         try:
-            async with self.pool.connection(timeout=settings.HEARTBEAT_TIMEOUT) as connection:
-                await connection.execute("select 1")
-        except (DatabaseError, PoolTimeout) as error:
+            await self.store.ping()
+        except UNREACHABLE as error:
             self.write_json({"tornado-server": f"no database: {type(error).__name__}"}, 503)
         else:
             self.write_json({"tornado-server": "ok"})
@@ -97,67 +100,33 @@ class Version(Handler):
 
 class Types(Handler):
     async def get(self):
-        async with self.pool.connection() as connection:
-            rows = await (await connection.execute(SQL.types)).fetchall()
-        self.write_json([contacts.contact_type(row) for row in rows])
-
-
-async def with_details(connection, page):
-    numbers = contacts.identifiers(page)
-    phones = await (await connection.execute(SQL.phones, (numbers,))).fetchall()
-    emails = await (await connection.execute(SQL.emails, (numbers,))).fetchall()
-    return contacts.attach(page, phones, emails)
+        self.write_json(await self.store.types())
 
 
 class ContactsFor(Handler):
     async def get(self):
-        statement, arguments = SQL.page(self.page())
-        async with self.pool.connection() as connection:
-            async with connection.cursor("page") as cursor:
-                await cursor.execute(statement, arguments)
-                page = [contacts.contact(row) async for row in cursor]
-            found = await with_details(connection, page)
-        self.write_json(found)
+        self.write_json(await self.store.contacts_for(self.page()))
 
 
 class ContactsFetch(Handler):
     async def get(self):
-        statement, arguments = SQL.page(self.page())
-        async with self.pool.connection() as connection:
-            rows = await (await connection.execute(statement, arguments)).fetchall()
-            found = await with_details(connection, [contacts.contact(row) for row in rows])
-        self.write_json(found)
-
-
-async def find(connection, number):
-    row = await (await connection.execute(SQL.one, (number,))).fetchone()
-    if row is None:
-        raise parameters.no_contact(number)
-    return (await with_details(connection, [contacts.contact(row)]))[0]
+        self.write_json(await self.store.contacts_fetch(self.page()))
 
 
 class Contact(Handler):
     async def get(self, contact_id):
-        number = parameters.contact_id(contact_id)
-        async with self.pool.connection() as connection:
-            found = await find(connection, number)
-        self.write_json(found)
+        self.write_json(await self.store.contact(parameters.contact_id(contact_id)))
 
 
 class ContactCreate(Handler):
     async def post(self):
         new = parameters.new_contact(self.request.body)
-        try:
-            async with self.pool.connection() as connection:
-                arguments = (new.first_name, new.last_name, new.type_id)
-                (number,) = await (await connection.execute(SQL.insert, arguments)).fetchone()
-                async with connection.cursor() as cursor:
-                    await cursor.executemany(SQL.insert_phone, [(number, phone) for phone in new.phones])
-                    await cursor.executemany(SQL.insert_email, [(number, email) for email in new.emails])
-                stored = await find(connection, number)
-        except ForeignKeyViolation:
-            raise parameters.unknown_type(new.type_id) from None
-        self.write_json(stored, 201)
+        self.write_json(await self.store.create(new), 201)
+
+
+class Unknown(Handler):
+    def prepare(self):
+        raise tornado.web.HTTPError(404)
 
 
 class Fibonacci(Handler):
@@ -181,15 +150,10 @@ ROUTES = [
 
 
 async def serve(sockets):
-    pool = AsyncConnectionPool(
-        settings.DATABASE_URL,
-        min_size=settings.POOL_SIZE,
-        max_size=settings.POOL_SIZE,
-        timeout=settings.POOL_TIMEOUT,
-        open=False,
-    )
-    async with pool:
-        app = tornado.web.Application(ROUTES, pool=pool, log_function=lambda handler: None)
+    async with create_pool() as pool:
+        app = tornado.web.Application(
+            ROUTES, store=Store(pool), default_handler_class=Unknown, log_function=lambda handler: None
+        )
         server = tornado.httpserver.HTTPServer(app, idle_connection_timeout=75)
         server.add_sockets(sockets)
         ended = asyncio.Event()
