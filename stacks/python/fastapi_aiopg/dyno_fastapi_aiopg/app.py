@@ -70,7 +70,8 @@ async def heartbeat() -> dict[str, str]:
         async with asyncio.timeout(settings.HEARTBEAT_TIMEOUT):
             async with app.state.pool.acquire() as connection, connection.cursor() as cursor:
                 await cursor.execute("select 1")
-    except (OSError, TimeoutError, psycopg2.Error) as error:
+    # RuntimeError is uvloop's word for the descriptor of a connection that aiopg lost.
+    except (OSError, TimeoutError, RuntimeError, psycopg2.Error) as error:
         return heartbeat_answer(NAME, error)
     return heartbeat_answer(NAME)
 
