@@ -121,3 +121,11 @@ def test_a_body_may_be_as_large_as_the_limit_and_no_larger():
     assert parameters.new_contact(largest).first_name == "Zoë"
     with pytest.raises(parameters.Invalid, match="the body is larger than 1048576 bytes"):
         parameters.new_contact(largest + b" ")
+
+
+@pytest.mark.parametrize("name", [["a", "b"], object()])
+def test_a_name_that_isnt_text_is_refused(name):
+    with pytest.raises(parameters.Invalid, match="name must be text"):
+        hello.hello(name)
+    with pytest.raises(parameters.Invalid, match="name must be text"):
+        hello.hello_html(name)

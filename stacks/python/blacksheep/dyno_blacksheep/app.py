@@ -1,12 +1,12 @@
 """BlackSheep with asyncpg and its pool."""
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qs
 
-from blacksheep import Application, Request, Response, html, json, text
+from blacksheep import Application, FromQuery, Request, Response, html, json, text
 from blacksheep.exceptions import HTTPException
-from blacksheep.server.openapi.common import ContentInfo, ParameterInfo, ParameterSource, ResponseInfo
+from blacksheep.server.bindings import BodyBinder, BoundValue
+from blacksheep.server.openapi.common import ContentInfo, ResponseInfo
 from blacksheep.server.openapi.v3 import OpenAPIHandler
 from openapidocs.v3 import Info
 
@@ -14,6 +14,7 @@ from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_core.schemas import About, Contact, ContactType, Detail, Number, Version
 
 app = Application()
 docs = OpenAPIHandler(info=Info(title="blacksheep", version=VERSION))
@@ -22,50 +23,39 @@ get, post = app.router.get, app.router.post
 
 
 @dataclass
-class ContactType:
-    type_id: int
-    type_name: str
+class HelloForm:
+    name: str = ""
 
 
-@dataclass
-class Contact:
-    contact_id: int
-    first_name: str
-    last_name: str
-    contact_type: ContactType
-    phones: list[str]
-    emails: list[str]
+class FromHello(BoundValue[HelloForm]):
+    """The form of a greeting, if one was sent."""
 
 
-@dataclass
-class Version:
-    version: str
+class HelloBinder(BodyBinder):
+    handle = FromHello
+    content_type = "application/x-www-form-urlencoded"
+
+    async def get_value(self, request):
+        # Not FromForm, which refuses a form whose fields are empty.
+        return HelloForm((await request.form() or {}).get("name", ""))
 
 
-@dataclass
-class Number:
-    result: int
+class FromContact(BoundValue[parameters.NewContact]):
+    """A new contact, read and checked by the core."""
 
 
-@dataclass
-class Detail:
-    detail: Any
+class ContactBinder(BodyBinder):
+    handle = FromContact
+    content_type = "application/json"
+
+    async def get_value(self, request):
+        return parameters.new_contact(await request.read() or b"")
 
 
 def answer(description, kind, content_type="application/json"):
     return ResponseInfo(description, content=[ContentInfo(kind, content_type=content_type)])
 
 
-def query(description, kind):
-    return ParameterInfo(description, kind, ParameterSource.QUERY, required=False)
-
-
-NAME = {"name": query("Who is greeted; World when there is none", str)}
-PAGE = {
-    "limit": query("From 1 to 200; 100 when there is none", int),
-    "offset": query("From 0; 0 when there is none", int),
-    "starts": query("Prefix of the last name, case-insensitive, taken literally", str),
-}
 GREETED = {200: answer("The greeting", str, "text/plain")}
 GREETED_HTML = {200: answer("The greeting", str, "text/html; charset=utf-8")}
 REFUSED = answer("A parameter or the body is refused", Detail)
@@ -113,36 +103,32 @@ async def no_route(self, request: Request, error: HTTPException):
     return refusal
 
 
-async def greeted(request):
-    names = request.query.get("name")
-    if names or request.method == "GET":
-        return names[0] if names else None
-    form = await request.form()
-    return form.get("name") if form else None
+def greeted(name, form):
+    return name.value or form.value.name
 
 
-@docs(parameters=NAME, responses=GREETED)
+@docs(responses=GREETED)
 @get("/v1/hello")
-async def hello_text(request: Request) -> Response:
-    return text(hello.hello(await greeted(request)))
+async def hello_text(name: FromQuery[str | None]) -> Response:
+    return text(hello.hello(name.value))
 
 
-@docs(parameters=NAME, responses=GREETED)
+@docs(responses=GREETED)
 @post("/v1/hello")
-async def hello_text_post(request: Request) -> Response:
-    return text(hello.hello(await greeted(request)))
+async def hello_text_post(name: FromQuery[str | None], form: FromHello) -> Response:
+    return text(hello.hello(greeted(name, form)))
 
 
-@docs(parameters=NAME, responses=GREETED_HTML)
+@docs(responses=GREETED_HTML)
 @get("/v2/hello")
-async def hello_html(request: Request) -> Response:
-    return html(hello.hello_html(await greeted(request)))
+async def hello_html(name: FromQuery[str | None]) -> Response:
+    return html(hello.hello_html(name.value))
 
 
-@docs(parameters=NAME, responses=GREETED_HTML)
+@docs(responses=GREETED_HTML)
 @post("/v2/hello")
-async def hello_html_post(request: Request) -> Response:
-    return html(hello.hello_html(await greeted(request)))
+async def hello_html_post(name: FromQuery[str | None], form: FromHello) -> Response:
+    return html(hello.hello_html(greeted(name, form)))
 
 
 @docs(responses={200: answer("Alive", dict[str, str]), 503: answer("No database", dict[str, str])})
@@ -155,7 +141,7 @@ async def heartbeat(store: Store) -> Response:
     return json({"blacksheep-server": "ok"})
 
 
-@docs(responses={200: answer("Facts", dict[str, Any])})
+@docs(responses={200: answer("Facts", About)})
 @get("/about")
 async def facts() -> Response:
     return json(about("blacksheep", "blacksheep", "asyncpg"))
@@ -174,36 +160,48 @@ async def types(store: Store) -> Response:
 
 
 def page_of(request):
-    # Not `request.query`, which leaves out `limit=`.
+    # The bound parameters document; the core decides, from a query in which `limit=` isn't left out.
     arguments = parse_qs((request.url.query or b"").decode(), keep_blank_values=True)
     return parameters.page(lambda name: arguments.get(name, []))
 
 
-@docs(parameters=PAGE, responses=CONTACTS)
+@docs(responses=CONTACTS)
 @get("/contacts/for")
-async def contacts_for(request: Request, store: Store) -> Response:
+async def contacts_for(
+    request: Request,
+    store: Store,
+    limit: FromQuery[int | None],
+    offset: FromQuery[int | None],
+    starts: FromQuery[str | None],
+) -> Response:
     return json(await store.contacts_for(page_of(request)))
 
 
-@docs(parameters=PAGE, responses=CONTACTS)
+@docs(responses=CONTACTS)
 @get("/contacts/fetch")
-async def contacts_fetch(request: Request, store: Store) -> Response:
+async def contacts_fetch(
+    request: Request,
+    store: Store,
+    limit: FromQuery[int | None],
+    offset: FromQuery[int | None],
+    starts: FromQuery[str | None],
+) -> Response:
     return json(await store.contacts_fetch(page_of(request)))
 
 
 @docs(responses={200: answer("The contact", Contact), 404: answer("No such contact", Detail), 422: REFUSED})
 @get("/contacts/{contact_id}")
-async def contact(contact_id: str, store: Store) -> Response:
-    return json(await store.contact(parameters.contact_id(contact_id)))
+async def contact(contact_id: int, store: Store) -> Response:
+    return json(await store.contact(parameters.contact_id(str(contact_id))))
 
 
 @docs(responses={201: answer("The contact as stored", Contact), 422: REFUSED})
 @post("/contacts")
-async def contact_create(request: Request, store: Store) -> Response:
-    return json(await store.create(parameters.new_contact(await request.read() or b"")), 201)
+async def contact_create(new: FromContact, store: Store) -> Response:
+    return json(await store.create(new.value), 201)
 
 
 @docs(responses={200: answer("The number", Number), 422: REFUSED})
 @get("/fibonacci/{n}")
-async def fibonacci_of(n: str) -> Response:
-    return json({"result": fibonacci(parameters.fibonacci_n(n))})
+async def fibonacci_of(n: int) -> Response:
+    return json({"result": fibonacci(parameters.fibonacci_n(str(n)))})

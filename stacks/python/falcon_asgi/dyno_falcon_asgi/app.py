@@ -50,16 +50,16 @@ async def greeted(req):
 
 class Hello:
     async def on_get(self, req, resp):
-        resp.content_type = hello.TEXT
         resp.text = hello.hello(await greeted(req))
+        resp.content_type = hello.TEXT
 
     on_post = on_get
 
 
 class HelloHtml:
     async def on_get(self, req, resp):
-        resp.content_type = hello.HTML
         resp.text = hello.hello_html(await greeted(req))
+        resp.content_type = hello.HTML
 
     on_post = on_get
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_core.schemas import About, Detail, Number, Version
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 Phone = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[^\x00]*$")]
@@ -30,18 +31,6 @@ class Contact(BaseModel):
     contact_type: ContactType
     phones: list[str]
     emails: list[str]
-
-
-class Version(BaseModel):
-    version: str
-
-
-class Number(BaseModel):
-    result: int
-
-
-class Detail(BaseModel):
-    detail: Any
 
 
 class NewContact(BaseModel):
@@ -107,7 +96,7 @@ def new_app(name, driver, lifespan):
         return JSONResponse({"detail": error.detail}, status, error.headers)
 
     @app.get("/about")
-    async def facts() -> dict[str, Any]:
+    async def facts() -> About:
         return about(name, "fastapi", driver)
 
     @app.get("/version")

@@ -12,6 +12,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from dyno_core import contacts, hello, parameters, settings
 from dyno_core.fibonacci import fibonacci
+from dyno_core.schemas import Number
 from dyno_core.sql import PERCENT as SQL
 from dyno_fastapi import (
     DOWN,
@@ -22,7 +23,6 @@ from dyno_fastapi import (
     FormName,
     N,
     NewContact,
-    Number,
     PageOf,
     heartbeat_answer,
     new_app,

@@ -1,7 +1,7 @@
 """Litestar with asyncpg and its pool."""
 
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypedDict
+from typing import Annotated
 
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.datastructures import State
@@ -16,22 +16,9 @@ from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_core.schemas import About, Contact, ContactType, Detail, Number, Version
 
 NO_NUL = r"^[^\x00]*$"
-
-
-class ContactType(TypedDict):
-    type_id: int
-    type_name: str
-
-
-class Contact(TypedDict):
-    contact_id: int
-    first_name: str
-    last_name: str
-    contact_type: ContactType
-    phones: list[str]
-    emails: list[str]
 
 
 class NewContact(Struct):
@@ -42,29 +29,18 @@ class NewContact(Struct):
     emails: list[Annotated[str, Meta(min_length=1, max_length=256, pattern=NO_NUL)]] = []
 
 
-class HelloForm(Struct):
+class HelloForm(Struct, frozen=True):
     name: str = ""
 
 
-class Version(TypedDict):
-    version: str
-
-
-class Number(TypedDict):
-    result: int
-
-
-class Detail(TypedDict):
-    detail: Any
-
-
+NOBODY = HelloForm()
 REFUSED = {
     422: ResponseSpec(Detail, description="A parameter or the body is refused", generate_examples=False)
 }
 UNKNOWN = {404: ResponseSpec(Detail, description="No such contact", generate_examples=False)}
 DOWN = {503: ResponseSpec(dict[str, str], description="No database", generate_examples=False)}
 
-Form = Annotated[HelloForm | None, Body(media_type=RequestEncodingType.URL_ENCODED)]
+Form = Annotated[HelloForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 
 @asynccontextmanager
@@ -107,18 +83,14 @@ def unreadable(request: Request, error: Exception) -> Response:
     return Response({"detail": "the body isn't JSON"}, status_code=422)
 
 
-def greeted(name, form):
-    return name or (form and form.name)
-
-
 @get("/v1/hello", media_type=MediaType.TEXT)
 async def hello_text(name: str = "") -> str:
     return hello.hello(name)
 
 
 @post("/v1/hello", media_type=MediaType.TEXT, status_code=200)
-async def hello_text_post(name: str = "", data: Form = None) -> str:
-    return hello.hello(greeted(name, data))
+async def hello_text_post(name: str = "", data: Form = NOBODY) -> str:
+    return hello.hello(name or data.name)
 
 
 @get("/v2/hello", media_type=MediaType.HTML)
@@ -127,8 +99,8 @@ async def hello_html(name: str = "") -> str:
 
 
 @post("/v2/hello", media_type=MediaType.HTML, status_code=200)
-async def hello_html_post(name: str = "", data: Form = None) -> str:
-    return hello.hello_html(greeted(name, data))
+async def hello_html_post(name: str = "", data: Form = NOBODY) -> str:
+    return hello.hello_html(name or data.name)
 
 
 @get("/heartbeat", responses=DOWN)
@@ -141,7 +113,7 @@ async def heartbeat(store: Store) -> Response[dict[str, str]]:
 
 
 @get("/about")
-async def facts() -> dict[str, Any]:
+async def facts() -> About:
     return about("litestar", "litestar", "asyncpg")
 
 
