@@ -137,7 +137,8 @@ async def contacts_fetch(store: Store, page: parameters.Page) -> list[Contact]:
     return await store.contacts_fetch(page)
 
 
-@get("/contacts/{contact_id:int}", responses=REFUSED | UNKNOWN)
+# `str` to the router, a number to the handler: what is none is refused (422) rather than no such path.
+@get("/contacts/{contact_id:str}", responses=REFUSED | UNKNOWN)
 async def contact(store: Store, contact_id: int) -> Contact:
     return await store.contact(parameters.contact_id(str(contact_id)))
 
@@ -153,7 +154,7 @@ async def contact_create(store: Store, data: NewContact, body: bytes) -> Contact
     return await store.create(parameters.new_contact(body))
 
 
-@get("/fibonacci/{n:int}", responses=REFUSED)
+@get("/fibonacci/{n:str}", responses=REFUSED)
 async def fibonacci_of(n: Annotated[int, Parameter(ge=0, le=34)]) -> Number:
     return {"result": fibonacci(n)}
 
