@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"io"
 	"net/http"
 
+	"dyno/core"
 	"github.com/uptrace/bun"
 )
 
@@ -14,9 +14,9 @@ func (v service) types(r *http.Request) (any, error) {
 	return found, err
 }
 
-func (v service) contacts(load func(context.Context, bun.Conn, page) ([]*contact, error)) func(*http.Request) (any, error) {
+func (v service) contacts(load func(context.Context, bun.Conn, core.Page) ([]*contact, error)) func(*http.Request) (any, error) {
 	return func(r *http.Request) (any, error) {
-		p, err := parsePage(r.URL.RawQuery)
+		p, err := core.ParsePage(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +31,7 @@ func (v service) contacts(load func(context.Context, bun.Conn, page) ([]*contact
 }
 
 func (v service) contact(r *http.Request) (any, error) {
-	id, err := parseContactID(r.PathValue("id"))
+	id, err := core.ParseContactID(r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +48,7 @@ func (v service) contact(r *http.Request) (any, error) {
 }
 
 func (v service) contactCreate(r *http.Request) (any, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	n, err := parseNewContact(body)
+	n, err := core.ReadNewContact(r)
 	if err != nil {
 		return nil, err
 	}

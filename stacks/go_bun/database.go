@@ -15,26 +15,26 @@ import (
 const openTimeout = 10 * time.Second
 
 // openDatabase opens the pool with all its connections, so that none is opened while requests wait.
-func openDatabase(s settings) (*bun.DB, error) {
+func openDatabase(d database, poolSize int) (*bun.DB, error) {
 	var err error
-	for _, sslMode := range s.database.sslModes {
+	for _, sslMode := range d.sslModes {
 		var pool *sql.DB
-		if pool, err = openPool(s, sslMode); err == nil {
+		if pool, err = openPool(d, poolSize, sslMode); err == nil {
 			return bun.NewDB(pool, pgdialect.New()), nil
 		}
 	}
 	return nil, err
 }
 
-func openPool(s settings, sslMode string) (*sql.DB, error) {
-	connector, err := newConnector(s.database, sslMode)
+func openPool(d database, poolSize int, sslMode string) (*sql.DB, error) {
+	connector, err := newConnector(d, sslMode)
 	if err != nil {
 		return nil, err
 	}
 	pool := sql.OpenDB(connector)
-	pool.SetMaxOpenConns(s.poolSize)
-	pool.SetMaxIdleConns(s.poolSize)
-	if err := fill(pool, s.poolSize); err != nil {
+	pool.SetMaxOpenConns(poolSize)
+	pool.SetMaxIdleConns(poolSize)
+	if err := fill(pool, poolSize); err != nil {
 		_ = pool.Close()
 		return nil, err
 	}

@@ -3,6 +3,7 @@ module dyno/go_bun
 go 1.24.0
 
 require (
+	dyno/core v0.0.0
 	github.com/uptrace/bun v1.2.18
 	github.com/uptrace/bun/dialect/pgdialect v1.2.18
 	github.com/uptrace/bun/driver/pgdriver v1.2.18
@@ -21,3 +22,5 @@ require (
 	golang.org/x/sys v0.41.0 // indirect
 	mellium.im/sasl v0.3.2 // indirect
 )
+
+replace dyno/core => ../go_core

@@ -3,72 +3,42 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
-	"runtime"
-	"syscall"
-	"time"
 
+	"dyno/core"
 	"github.com/uptrace/bun"
 )
 
-const app = "go-bun"
-
-// How long requests that are running may take after SIGTERM.
-const shutdownTimeout = 3 * time.Second
+var about = core.About{
+	App:       "go-bun",
+	Framework: "bun", FrameworkModule: "github.com/uptrace/bun",
+	Driver: "pgdriver", DriverModule: "github.com/uptrace/bun/driver/pgdriver",
+}
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, app+":", err)
+		fmt.Fprintln(os.Stderr, about.App+":", err)
 		os.Exit(1)
 	}
 }
 
 func run() error {
-	s, err := readSettings(os.Getenv)
+	s, err := core.ReadSettings(os.Getenv)
 	if err != nil {
 		return err
 	}
-	runtime.GOMAXPROCS(s.workers)
-	db, err := openDatabase(s)
+	d, err := parseDatabase(s.DatabaseURL)
 	if err != nil {
-		return fmt.Errorf("the database at %s refuses: %w", s.database.address, err)
+		return err
+	}
+	db, err := openDatabase(d, s.PoolSize)
+	if err != nil {
+		return fmt.Errorf("the database at %s refuses: %w", d.address, err)
 	}
 	defer db.Close()
-	listener, err := net.Listen("tcp", net.JoinHostPort(s.host, s.port))
-	if err != nil {
-		return err
-	}
-	return serve(listener, routes(service{db}))
-}
-
-// serve answers until SIGTERM or SIGINT, then ends the requests that are running. A second signal kills.
-func serve(listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
-	asked, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-asked.Done():
-		stop()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	// Serve returns as soon as Shutdown begins; it is Shutdown that waits for the requests.
-	if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-		log.Print("requests still running after ", shutdownTimeout, " are dropped")
-	} else if err != nil {
-		return err
-	}
-	return nil
+	return core.Serve(s, routes(service{db}))
 }
 
 // service answers the operations that need the database or tell about it.
@@ -77,19 +47,28 @@ type service struct {
 }
 
 func routes(v service) http.Handler {
-	mux := http.NewServeMux()
-	for _, method := range []string{"GET ", "POST "} {
-		mux.HandleFunc(method+"/v1/hello", helloText)
-		mux.HandleFunc(method+"/v2/hello", helloHTML)
-	}
-	mux.HandleFunc("GET /heartbeat", v.heartbeat)
-	mux.HandleFunc("GET /about", answer(http.StatusOK, v.about))
-	mux.HandleFunc("GET /version", answer(http.StatusOK, version))
-	mux.HandleFunc("GET /types", answer(http.StatusOK, v.types))
-	mux.HandleFunc("GET /contacts/for", answer(http.StatusOK, v.contacts(iterateContacts)))
-	mux.HandleFunc("GET /contacts/fetch", answer(http.StatusOK, v.contacts(fetchContacts)))
-	mux.HandleFunc("GET /contacts/{id}", answer(http.StatusOK, v.contact))
-	mux.HandleFunc("POST /contacts", answer(http.StatusCreated, v.contactCreate))
-	mux.HandleFunc("GET /fibonacci/{n}", answer(http.StatusOK, fibonacciOf))
-	return mux
+	return core.Routes(map[string]http.HandlerFunc{
+		"GET /v1/hello":       core.HelloText,
+		"POST /v1/hello":      core.HelloText,
+		"GET /v2/hello":       core.HelloHTML,
+		"POST /v2/hello":      core.HelloHTML,
+		"GET /heartbeat":      about.Heartbeat(v.ping),
+		"GET /about":          core.Answer(http.StatusOK, v.about),
+		"GET /version":        core.Answer(http.StatusOK, core.Version),
+		"GET /types":          core.Answer(http.StatusOK, v.types),
+		"GET /contacts/for":   core.Answer(http.StatusOK, v.contacts(iterateContacts)),
+		"GET /contacts/fetch": core.Answer(http.StatusOK, v.contacts(fetchContacts)),
+		"GET /contacts/{id}":  core.Answer(http.StatusOK, v.contact),
+		"POST /contacts":      core.Answer(http.StatusCreated, v.contactCreate),
+		"GET /fibonacci/{n}":  core.Answer(http.StatusOK, core.Fibonacci),
+	})
+}
+
+func (v service) ping(ctx context.Context) error {
+	_, err := v.db.ExecContext(ctx, "select 1")
+	return err
+}
+
+func (v service) about(*http.Request) (any, error) {
+	return about.Facts(v.db.Stats().MaxOpenConnections), nil
 }

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/uptrace/bun"
+import (
+	"dyno/core"
+	"github.com/uptrace/bun"
+)
 
 type contactType struct {
 	bun.BaseModel `bun:"table:contact_types,alias:t" json:"-"`
@@ -33,19 +36,9 @@ type contact struct {
 	Emails        []*email     `bun:"rel:has-many,join:contact_id=contact_id"`
 }
 
-// contactJSON is a contact as the contract has it.
-type contactJSON struct {
-	ContactID   int32        `json:"contact_id"`
-	FirstName   string       `json:"first_name"`
-	LastName    string       `json:"last_name"`
-	ContactType *contactType `json:"contact_type"`
-	Phones      []string     `json:"phones"`
-	Emails      []string     `json:"emails"`
-}
-
-func asJSON(c *contact) contactJSON {
-	result := contactJSON{
-		ContactID: c.ContactID, FirstName: c.FirstName, LastName: c.LastName, ContactType: c.Type,
+func asJSON(c *contact) core.Contact {
+	result := core.Contact{
+		ContactID: c.ContactID, FirstName: c.FirstName, LastName: c.LastName, ContactType: core.ContactType{TypeID: c.Type.TypeID, TypeName: c.Type.TypeName},
 		Phones: make([]string, len(c.Phones)), Emails: make([]string, len(c.Emails)),
 	}
 	for i, p := range c.Phones {
@@ -57,8 +50,8 @@ func asJSON(c *contact) contactJSON {
 	return result
 }
 
-func allAsJSON(contacts []*contact) []contactJSON {
-	result := make([]contactJSON, len(contacts))
+func allAsJSON(contacts []*contact) []core.Contact {
+	result := make([]core.Contact, len(contacts))
 	for i, c := range contacts {
 		result[i] = asJSON(c)
 	}

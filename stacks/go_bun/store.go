@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 
+	"dyno/core"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/driver/pgdriver"
 )
@@ -14,26 +15,26 @@ import (
 func byPhoneID(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("phone_id") }
 func byEmailID(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("email_id") }
 
-func selectPage(db bun.IDB, model any, p page) *bun.SelectQuery {
+func selectPage(db bun.IDB, model any, p core.Page) *bun.SelectQuery {
 	// bun keeps offsets in 32 bits and would wrap. contact_id has 32 bits too: nobody is further off than this.
-	offset := min(p.offset, math.MaxInt32)
+	offset := min(p.Offset, math.MaxInt32)
 	query := db.NewSelect().Model(model).Relation("Type").
-		OrderExpr("c.contact_id").Limit(int(p.limit)).Offset(int(offset))
-	if p.starts != "" {
-		query = query.Where("lower(c.last_name) LIKE lower(?)", p.like())
+		OrderExpr("c.contact_id").Limit(int(p.Limit)).Offset(int(offset))
+	if p.Starts != "" {
+		query = query.Where("lower(c.last_name) LIKE lower(?)", p.Like())
 	}
 	return query
 }
 
 // fetchContacts has bun do it all: the page with its types, the phones, the emails.
-func fetchContacts(ctx context.Context, db bun.Conn, p page) ([]*contact, error) {
+func fetchContacts(ctx context.Context, db bun.Conn, p core.Page) ([]*contact, error) {
 	found := []*contact{}
 	err := selectPage(db, &found, p).Relation("Phones", byPhoneID).Relation("Emails", byEmailID).Scan(ctx)
 	return found, err
 }
 
 // iterateContacts scans the page's rows one by one. Phones and emails follow on the same connection.
-func iterateContacts(ctx context.Context, db bun.Conn, p page) ([]*contact, error) {
+func iterateContacts(ctx context.Context, db bun.Conn, p core.Page) ([]*contact, error) {
 	query := selectPage(db, (*contact)(nil), p)
 	rows, err := query.Rows(ctx)
 	if err != nil {
@@ -82,13 +83,13 @@ func findContact(ctx context.Context, db bun.IDB, id int32) (*contact, error) {
 	err := db.NewSelect().Model(found).Relation("Type").Relation("Phones", byPhoneID).Relation("Emails", byEmailID).
 		Where("c.contact_id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, noContact(strconv.Itoa(int(id)))
+		return nil, core.NoContact(strconv.Itoa(int(id)))
 	}
 	return found, err
 }
 
 // storeContact stores a contact with its phones and emails and reads it back, all in one transaction.
-func storeContact(ctx context.Context, db *bun.DB, n newContact) (*contact, error) {
+func storeContact(ctx context.Context, db *bun.DB, n core.NewContact) (*contact, error) {
 	var stored *contact
 	err := db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		id, err := insertContact(ctx, tx, n)
@@ -100,12 +101,12 @@ func storeContact(ctx context.Context, db *bun.DB, n newContact) (*contact, erro
 	})
 	var refusal pgdriver.Error
 	if errors.As(err, &refusal) && refusal.Field('C') == "23503" { // foreign_key_violation
-		return nil, invalid("no contact type %d", n.TypeID)
+		return nil, core.Invalid("no contact type %d", n.TypeID)
 	}
 	return stored, err
 }
 
-func insertContact(ctx context.Context, tx bun.Tx, n newContact) (int32, error) {
+func insertContact(ctx context.Context, tx bun.Tx, n core.NewContact) (int32, error) {
 	added := &contact{FirstName: n.FirstName, LastName: n.LastName, TypeID: n.TypeID}
 	if _, err := tx.NewInsert().Model(added).Returning("contact_id").Exec(ctx); err != nil {
 		return 0, err

@@ -26,7 +26,7 @@ func TestDatabaseAddresses(t *testing.T) {
 
 func TestDatabaseAddressesThatAreRefused(t *testing.T) {
 	for _, text := range []string{
-		"", "dyno", "mysql://me@127.0.0.1/dyno", "postgres://127.0.0.1/dyno", "postgres://me:secret@127.0.0.1:x/dyno",
+		"dyno", "mysql://me@127.0.0.1/dyno", "postgres://127.0.0.1/dyno", "postgres://me:secret@127.0.0.1:x/dyno",
 		"host=127.0.0.1 dbname=dyno",
 	} {
 		_, err := parseDatabase(text)
@@ -60,28 +60,5 @@ func TestModesOfTLSThatNobodyKnowsAreErrors(t *testing.T) {
 	}
 	if _, err := newConnector(d, d.sslModes[0]); err == nil || !strings.Contains(err.Error(), "often") {
 		t.Error(err)
-	}
-}
-
-func TestSettings(t *testing.T) {
-	read := func(pairs ...string) (settings, error) {
-		return readSettings(func(name string) string {
-			if at := slices.Index(pairs, name); at >= 0 {
-				return pairs[at+1]
-			}
-			return ""
-		})
-	}
-	const address = "postgres://me@127.0.0.1/dyno"
-	got, err := read("DATABASE_URL", address, "DYNO_POOL_SIZE", "8", "DYNO_WORKERS", "2", "DYNO_HOST", "::1", "DYNO_PORT", "9495")
-	if err != nil || got.poolSize != 8 || got.workers != 2 || got.host != "::1" || got.port != "9495" {
-		t.Error(got, err)
-	}
-	for _, name := range []string{"DYNO_POOL_SIZE", "DYNO_WORKERS"} {
-		for _, value := range []string{"0", "-1", "x", "1.5"} {
-			if _, err := read("DATABASE_URL", address, name, value); err == nil || !strings.Contains(err.Error(), name) {
-				t.Errorf("%s=%s: %v", name, value, err)
-			}
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package core
 
 import (
 	"errors"
@@ -8,21 +8,21 @@ import (
 )
 
 func TestPageDefaults(t *testing.T) {
-	got, err := parsePage("")
-	if err != nil || got != (page{100, 0, ""}) {
+	got, err := ParsePage("")
+	if err != nil || got != (Page{100, 0, ""}) {
 		t.Fatal(got, err)
 	}
 }
 
 func TestPagesThatAreTaken(t *testing.T) {
-	for query, want := range map[string]page{
+	for query, want := range map[string]Page{
 		"limit=1":                      {1, 0, ""},
 		"limit=200&offset=7&starts=Sm": {200, 7, "Sm"},
 		"offset=9223372036854775807":   {100, 9223372036854775807, ""},
 		"starts=100%25&other=1":        {100, 0, "100%"},
 		"starts=":                      {100, 0, ""},
 	} {
-		if got, err := parsePage(query); err != nil || got != want {
+		if got, err := ParsePage(query); err != nil || got != want {
 			t.Errorf("%s: %v %v", query, got, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestPagesThatAreRefused(t *testing.T) {
 		"offset=9223372036854775808", "offset=99999999999999999999",
 		"starts=%00", "starts=a%00b", "starts=%ff", "starts=a&starts=a",
 	} {
-		got, err := parsePage(query)
+		got, err := ParsePage(query)
 		if statusOf(err) != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %v %v", query, got, err)
 		}
@@ -46,7 +46,7 @@ func TestPrefixIsLiteral(t *testing.T) {
 	for starts, want := range map[string]string{
 		"": "%", "ab": "ab%", "100%": `100\%%`, "a_b": `a\_b%`, `\`: `\\%`, "D'A": "D'A%",
 	} {
-		if got := (page{starts: starts}).like(); got != want {
+		if got := (Page{Starts: starts}).Like(); got != want {
 			t.Errorf("%s: %s", starts, got)
 		}
 	}
@@ -61,7 +61,7 @@ func TestContactIDs(t *testing.T) {
 		"+99999999999999999999999": http.StatusUnprocessableEntity,
 		"1.0":                      http.StatusUnprocessableEntity, " 1": http.StatusUnprocessableEntity,
 	} {
-		id, err := parseContactID(text)
+		id, err := ParseContactID(text)
 		if statusOf(err) != want || (err == nil && strconv.Itoa(int(id)) != text) {
 			t.Errorf("%s: %d %v", text, id, err)
 		}
@@ -70,12 +70,12 @@ func TestContactIDs(t *testing.T) {
 
 // statusOf is what the error would be answered with.
 func statusOf(err error) int {
-	var refusal refused
+	var refused Refused
 	switch {
 	case err == nil:
 		return http.StatusOK
-	case errors.As(err, &refusal):
-		return refusal.status
+	case errors.As(err, &refused):
+		return refused.Status
 	}
 	return http.StatusInternalServerError
 }

@@ -1,4 +1,4 @@
-package main
+package core
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// newContact is a contact to store.
-type newContact struct {
+// NewContact is a contact to store.
+type NewContact struct {
 	FirstName, LastName string
 	TypeID              int32
 	Phones, Emails      []string
@@ -18,17 +18,17 @@ type newContact struct {
 
 // parseNewContact decodes field by field: encoding/json alone takes FIRST_NAME for first_name, null for anything, and
 // writes U+FFFD where the text is broken.
-func parseNewContact(body []byte) (newContact, error) {
-	var result newContact
+func parseNewContact(body []byte) (NewContact, error) {
+	var result NewContact
 	if !utf8.Valid(body) {
-		return result, invalid("the body isn't UTF-8")
+		return result, Invalid("the body isn't UTF-8")
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
-		return result, invalid("the body isn't a JSON object: %v", err)
+		return result, Invalid("the body isn't a JSON object: %v", err)
 	}
 	if err := json.Unmarshal(fields["type_id"], &result.TypeID); err != nil || result.TypeID < 1 {
-		return result, invalid("type_id must be the number of a contact type")
+		return result, Invalid("type_id must be the number of a contact type")
 	}
 	var err error
 	if result.FirstName, err = text(fields, "first_name", 100); err != nil {
@@ -48,7 +48,7 @@ func parseNewContact(body []byte) (newContact, error) {
 func text(fields map[string]json.RawMessage, name string, longest int) (string, error) {
 	var value string
 	if err := json.Unmarshal(fields[name], &value); err != nil || hasLoneSurrogate(fields[name]) || !storable(value, longest) {
-		return "", invalid("%s must be text of 1 to %d characters without NUL", name, longest)
+		return "", Invalid("%s must be text of 1 to %d characters without NUL", name, longest)
 	}
 	return value, nil
 }
@@ -62,11 +62,11 @@ func texts(fields map[string]json.RawMessage, name string, longest int) ([]strin
 	var values []string
 	// null decodes without an error, to nil.
 	if err := json.Unmarshal(raw, &values); err != nil || values == nil || hasLoneSurrogate(raw) {
-		return nil, invalid("%s must be a list of texts", name)
+		return nil, Invalid("%s must be a list of texts", name)
 	}
 	for _, value := range values {
 		if !storable(value, longest) {
-			return nil, invalid("%s must be texts of 1 to %d characters without NUL", name, longest)
+			return nil, Invalid("%s must be texts of 1 to %d characters without NUL", name, longest)
 		}
 	}
 	return values, nil

@@ -2,21 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 )
-
-// settings come from environment variables, as twelve-factor has it.
-type settings struct {
-	database database
-	poolSize int // connections, all opened at start
-	workers  int // GOMAXPROCS
-	host     string
-	port     string
-}
 
 // database is where DATABASE_URL points to, resolved.
 type database struct {
@@ -28,39 +17,7 @@ type database struct {
 	sslModes []string
 }
 
-func readSettings(environment func(string) string) (settings, error) {
-	variable := func(name, otherwise string) string {
-		if value := environment(name); value != "" {
-			return value
-		}
-		return otherwise
-	}
-	result := settings{host: variable("DYNO_HOST", "127.0.0.1"), port: variable("DYNO_PORT", "8000")}
-	var err error
-	if result.database, err = parseDatabase(environment("DATABASE_URL")); err != nil {
-		return settings{}, err
-	}
-	if result.poolSize, err = positive("DYNO_POOL_SIZE", variable("DYNO_POOL_SIZE", "4")); err != nil {
-		return settings{}, err
-	}
-	if result.workers, err = positive("DYNO_WORKERS", variable("DYNO_WORKERS", "1")); err != nil {
-		return settings{}, err
-	}
-	return result, nil
-}
-
-func positive(name, text string) (int, error) {
-	number, err := strconv.Atoi(text)
-	if err != nil || number < 1 {
-		return 0, fmt.Errorf("%s must be a whole number above 0, not %q", name, text)
-	}
-	return number, nil
-}
-
 func parseDatabase(text string) (database, error) {
-	if text == "" {
-		return database{}, errors.New("DATABASE_URL is not set: for instance postgres://me:secret@127.0.0.1/dyno")
-	}
 	// The error of url.Parse would show the password.
 	parsed, err := url.Parse(text)
 	if err != nil || (parsed.Scheme != "postgres" && parsed.Scheme != "postgresql") {

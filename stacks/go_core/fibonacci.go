@@ -1,8 +1,9 @@
-package main
+package core
 
 import "net/http"
 
-func fibonacciOf(r *http.Request) (any, error) {
+// Fibonacci answers /fibonacci/{n}.
+func Fibonacci(r *http.Request) (any, error) {
 	n, err := integer("n", r.PathValue("n"), 0, 34)
 	if err != nil {
 		return nil, err

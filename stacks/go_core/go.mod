@@ -1,0 +1,3 @@
+module dyno/core
+
+go 1.24.0
