@@ -6,6 +6,7 @@
 
 mod command;
 pub mod database;
+pub mod debian;
 pub mod doctor;
 mod embedded;
 mod error;
