@@ -129,3 +129,20 @@ def test_a_name_that_isnt_text_is_refused(name):
         hello.hello(name)
     with pytest.raises(parameters.Invalid, match="name must be text"):
         hello.hello_html(name)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{}", '{"n": 35}', '{"n": -1}', '{"n": "20"}', '{"n": true}', "{"]
+)
+def test_tasks_that_are_refused(body):
+    with pytest.raises(parameters.Invalid, match="n must be|the body"):
+        parameters.task_n(body.encode())
+
+
+def test_only_ids_that_a_task_can_have_are_looked_up():
+    assert parameters.task_n(b'{"n": 34, "more": 1}') == 34
+    for known in ("04fdb8ba-5487-47a4-913a-14f30b6a089c", "04fdb8ba548747a4913a14f30b6a089c"):
+        assert parameters.task_id(known) == known
+    for unknown in ("", "x", "04fdb8ba548747a4913a14f30b6a089c__progress", "٣" * 32, "0" * 33):
+        with pytest.raises(parameters.NotFound, match="no task"):
+            parameters.task_id(unknown)

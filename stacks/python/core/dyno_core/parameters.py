@@ -1,10 +1,12 @@
 """What a request may ask for, checked once for all frameworks."""
 
 import json
+import re
 from dataclasses import dataclass, field
 
 LARGEST_INT4 = 2**31 - 1
 LARGEST_INT8 = 2**63 - 1
+LARGEST_N = 34
 # Bytes of a request's body; nginx before a server has the same limit.
 LARGEST_BODY = 1024 * 1024
 # Bytes that an app reads of a body that is too large, before it refuses it: a server that answers while the
@@ -12,6 +14,7 @@ LARGEST_BODY = 1024 * 1024
 LARGEST_READ = 16 * LARGEST_BODY
 # What an answer says when the database is away.
 NO_DATABASE = "the database is away; try again later"
+_UUID = re.compile("[0-9a-f]{8}(-?)[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{12}")
 
 
 class Invalid(ValueError):
@@ -83,11 +86,29 @@ def contact_id(text):
 
 
 def fibonacci_n(text):
-    return integer("n", text, 0, 34)
+    return integer("n", text, 0, LARGEST_N)
 
 
-def new_contact(body):
-    """A contact to store, from the bytes of a request's body."""
+def task_n(body):
+    """The n of a task to start, from the bytes of a request's body."""
+    n = _document(body).get("n")
+    if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n <= LARGEST_N:
+        raise Invalid(f"n must be a whole number from 0 to {LARGEST_N}")
+    return n
+
+
+def task_id(text):
+    """A task's id, which is a UUID; whatever else is asked for was never handed out."""
+    if not _UUID.fullmatch(text):
+        raise no_task(text)
+    return text
+
+
+def no_task(text):
+    return NotFound(f"no task {text[:40]!r}")
+
+
+def _document(body):
     if len(body) > LARGEST_BODY:
         raise Invalid(f"the body is larger than {LARGEST_BODY} bytes")
     try:
@@ -96,6 +117,12 @@ def new_contact(body):
         raise Invalid("the body isn't JSON") from None
     if not isinstance(document, dict):
         raise Invalid("the body must be a JSON object")
+    return document
+
+
+def new_contact(body):
+    """A contact to store, from the bytes of a request's body."""
+    document = _document(body)
     type_id = document.get("type_id")
     if not isinstance(type_id, int) or isinstance(type_id, bool) or not 0 < type_id <= LARGEST_INT4:
         raise Invalid("type_id must be the number of a contact type")

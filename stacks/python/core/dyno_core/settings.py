@@ -4,16 +4,14 @@ import os
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
-def required(name):
+def required(name, example):
     try:
         return os.environ[name]
     except KeyError:
-        raise SystemExit(
-            f"{name} is not set: for instance DATABASE_URL=postgres://me:secret@127.0.0.1/dyno"
-        ) from None
+        raise SystemExit(f"{name} is not set: for instance {name}={example}") from None
 
 
-DATABASE_URL = required("DATABASE_URL")
+DATABASE_URL = required("DATABASE_URL", "postgres://me:secret@127.0.0.1/dyno")
 POOL_SIZE = int(os.environ.get("DYNO_POOL_SIZE", "4"))
 WORKERS = int(os.environ.get("DYNO_WORKERS", "1"))
 THREADS = int(os.environ.get("DYNO_THREADS", "1"))
@@ -27,6 +25,8 @@ PORT = int(os.environ.get("DYNO_PORT", "8000"))
 POOL_TIMEOUT = 30
 HEARTBEAT_TIMEOUT = 2
 CONNECT_TIMEOUT = 5
+# Seconds: how long a task's result is kept.
+TASK_RESULT_EXPIRES = 600
 
 
 def database_parts(url):

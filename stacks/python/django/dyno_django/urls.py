@@ -16,6 +16,8 @@ urlpatterns = [
     path("contacts/fetch", views.contacts_fetch),
     path("contacts/<str:contact_id>", views.contact),
     path("fibonacci/<str:n>", views.fibonacci_of),
+    path("v1/tasks", views.task_start),
+    path("v1/tasks/<str:task_id>", views.task_result),
 ]
 
 handler404 = "dyno_django_common.refusals.no_such_path"

@@ -12,6 +12,7 @@ from dyno_core.fibonacci import fibonacci
 from dyno_core.heartbeat import heartbeat
 from dyno_django.serializers import ContactSerializer, ContactTypeSerializer
 from dyno_django_common import contacts
+from dyno_tasks_celery import tasks
 
 
 def handle(error, context):
@@ -93,3 +94,13 @@ def contact_create(request):
 @api_view()
 def fibonacci_of(request, n):
     return Response({"result": fibonacci(parameters.fibonacci_n(n))})
+
+
+@api_view(["POST"])
+def task_start(request):
+    return Response(tasks.start(parameters.task_n(request.body)), 202)
+
+
+@api_view()
+def task_result(request, task_id):
+    return Response(tasks.result(task_id))

@@ -22,6 +22,7 @@ from dyno_fastapi import (
     create_app,
     heartbeat_answer,
 )
+from dyno_fastapi.tasks import celery_router
 
 NAME = "fastapi-aiopg"
 
@@ -35,6 +36,7 @@ async def lifespan(app):
 
 
 app = create_app(NAME, "aiopg", lifespan)
+app.include_router(celery_router())
 
 
 async def open_cursor(request: Request):

@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
 from dyno_fastapi import create_app_with_store
+from dyno_fastapi.tasks import taskiq_router
 
 
 @asynccontextmanager
@@ -13,3 +14,4 @@ async def lifespan(app):
 
 
 app = create_app_with_store("fastapi-asyncpg", "asyncpg", lifespan, UNREACHABLE)
+app.include_router(taskiq_router())

@@ -21,6 +21,7 @@ from dyno_fastapi import (
     create_app,
     heartbeat_answer,
 )
+from dyno_fastapi.tasks import celery_router
 from dyno_fastapi_orm_asyncpg import models
 
 NAME = "fastapi-orm-asyncpg"
@@ -61,6 +62,7 @@ async def lifespan(app):
 
 
 app = create_app(NAME, "asyncpg", lifespan)
+app.include_router(celery_router())
 
 
 async def open_session():

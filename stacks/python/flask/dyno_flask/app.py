@@ -6,6 +6,7 @@ from dyno_core import parameters
 from dyno_core import psycopg_store as store
 from dyno_core.heartbeat import heartbeat
 from dyno_flask_common import create_app
+from dyno_tasks_celery import tasks
 
 NAME = "flask"
 
@@ -44,3 +45,13 @@ def contact(contact_id):
 @app.post("/contacts")
 def contact_create():
     return store.contact_create(parameters.new_contact(request.get_data())), 201
+
+
+@app.post("/v1/tasks")
+def task_start():
+    return tasks.start(parameters.task_n(request.get_data())), 202
+
+
+@app.get("/v1/tasks/<task_id>")
+def task_result(task_id):
+    return tasks.result(task_id)

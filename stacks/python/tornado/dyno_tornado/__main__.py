@@ -13,6 +13,7 @@ from dyno_core import VERSION, hello, parameters, settings
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
 from dyno_psycopg_async_store import UNREACHABLE, Store, create_pool
+from dyno_tasks_taskiq import tasks
 
 
 class Handler(tornado.web.RequestHandler):
@@ -134,6 +135,16 @@ class Fibonacci(Handler):
         self.write_json({"result": fibonacci(parameters.fibonacci_n(n))})
 
 
+class TaskStart(Handler):
+    async def post(self):
+        self.write_json(await tasks.start(parameters.task_n(self.request.body)), 202)
+
+
+class TaskResult(Handler):
+    async def get(self, task_id):
+        self.write_json(await tasks.result(task_id))
+
+
 ROUTES = [
     (r"/v1/hello", Hello),
     (r"/v2/hello", HelloHtml),
@@ -146,11 +157,13 @@ ROUTES = [
     (r"/contacts/([^/]+)", Contact),
     (r"/contacts", ContactCreate),
     (r"/fibonacci/([^/]+)", Fibonacci),
+    (r"/v1/tasks", TaskStart),
+    (r"/v1/tasks/([^/]+)", TaskResult),
 ]
 
 
 async def serve(sockets):
-    async with create_pool() as pool:
+    async with create_pool() as pool, tasks.running():
         app = tornado.web.Application(
             ROUTES, store=Store(pool), default_handler_class=Unknown, log_function=lambda handler: None
         )
