@@ -2,7 +2,7 @@
 
 use nix::sys::statvfs::statvfs;
 
-use crate::{Context, ProvisionError, embedded, go, interpreter, nginx, python};
+use crate::{Context, ProvisionError, embedded, go, interpreter, nginx, python, redis};
 
 /// How a part stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub fn examine(context: Context<'_>) -> Vec<Row> {
         row("Go", go::go(context), |(path, version)| format!("{version} ({})", path.display())),
         row("nginx", nginx::nginx(context), |nginx| {
             format!("{} ({})", nginx.version, nginx.binary.display())
+        }),
+        row("Redis, for workers", redis::redis(context), |redis| {
+            format!("{} ({})", redis.version, redis.binary.display())
         }),
         cpus(),
         disk(context),

@@ -211,9 +211,9 @@ impl PostgresBinaries {
     }
 }
 
-/// Data folders of dynos that live no longer.
-fn remove_stale(databases: &Path) {
-    for entry in fs::read_dir(databases).into_iter().flatten().flatten() {
+/// Folders of dynos that live no longer, named by pid.
+pub fn remove_stale(folders: &Path) {
+    for entry in fs::read_dir(folders).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {

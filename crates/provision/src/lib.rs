@@ -1,4 +1,4 @@
-//! Interpreters, locked packages, PostgreSQL, nginx and Go, in dyno's own cache; says exactly what it did.
+//! Interpreters, locked packages, PostgreSQL, Redis, nginx and Go, in dyno's own cache; says exactly what it did.
 //!
 //! Nothing is installed unless [`Context::setup`] allows it, every outside command is told before it runs, and
 //! what is in the cache is used without the network. Long-running programs are only described here
@@ -17,6 +17,7 @@ mod interpreter;
 mod lock;
 mod nginx;
 mod python;
+mod redis;
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -29,6 +30,7 @@ pub use interpreter::{Interpreter, interpreters};
 pub use lock::{LockOrder, Locked, lock};
 pub use nginx::{Nginx, nginx};
 pub use python::{PythonEnvironment, python_environment, uv};
+pub use redis::{EmbeddedBroker, Redis, redis};
 
 /// What every step of provisioning needs.
 #[derive(Clone, Copy)]
