@@ -6,11 +6,13 @@ mod difference;
 mod http;
 mod prove;
 mod statements;
+mod tasks;
 mod traffic;
 mod truth;
 
 pub use cases::Cases;
 pub use prove::{Proof, Subject, compare_answers, prove};
+pub use tasks::FirstTask;
 pub use traffic::{Expected, Traffic, traffic};
 pub use truth::Truth;
 

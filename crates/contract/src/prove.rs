@@ -15,6 +15,7 @@ use crate::{
     difference::{difference, shorten},
     http::{Answer, Client},
     statements,
+    tasks::{task, tasks_at_once},
 };
 
 /// A stack that is up.
@@ -41,6 +42,8 @@ pub struct Proof {
 
 /// Requests whose statements are counted.
 const COUNTED: usize = 5;
+/// Tasks that are started one after the other: the smallest, and one that is work.
+const TASKS: [u64; 3] = [0, 1, 20];
 /// Requests at once.
 const PARALLEL: usize = 200;
 
@@ -115,6 +118,8 @@ impl Prover<'_> {
             Operation::ContactsFor => vec![self.statements("/contacts/for?limit=20", 3)],
             Operation::ContactsFetch => vec![self.statements("/contacts/fetch?limit=20", 3), self.parallel()],
             Operation::ContactCreate => vec![self.restore()],
+            Operation::TaskStart => TASKS.map(|n| self.task(n)).to_vec(),
+            Operation::TaskResult => vec![tasks_at_once(&self.client).map(|()| String::new())],
             _ => Vec::new(),
         };
         for result in more {
@@ -274,6 +279,10 @@ impl Prover<'_> {
                 Err(format!("GET {target}: {got} statements each instead of {each}"))
             }
         }
+    }
+
+    fn task(&self, n: u64) -> Result<String, String> {
+        task(&self.client, n).map(|()| String::new())
     }
 
     /// Many requests at once, each with an answer of its own.

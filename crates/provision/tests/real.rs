@@ -3,6 +3,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -11,6 +13,7 @@ use std::{
 
 use dyno_provision::{
     Context, DATABASE, Home, ProvisionError, database, free_port, interpreters, postgres, python_environment,
+    redis,
 };
 
 /// A folder that other users may enter, for PostgreSQL is one when this is root.
@@ -114,4 +117,39 @@ fn a_real_database_is_started_loaded_and_refuses() {
     let data = home.path().join("databases");
     drop(server);
     assert_eq!(fs::read_dir(data).unwrap().count(), 0, "its folder went with it");
+}
+
+#[test]
+fn a_real_broker_answers_only_who_knows_its_password() {
+    let folder = open_folder();
+    let home = Home::open(folder.path().join("home")).unwrap();
+    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let redis = match redis(context) {
+        Ok(redis) => redis,
+        Err(ProvisionError::Missing { what, remedy }) => {
+            println!("skipped: no {what} here: {remedy}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let broker = redis.broker(context, free_port().unwrap(), &[]).unwrap();
+    let mut command = Command::new(&broker.child.argv[0]);
+    command.args(&broker.child.argv[1..]).env_clear().envs(&broker.child.environment);
+    let running = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let begin = Instant::now();
+    while let Err(told) = broker.ping() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it doesn't start: {told}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let configuration = fs::read_to_string(&broker.child.argv[1]).unwrap();
+    let port = configuration.lines().find_map(|line| line.strip_prefix("port ")).unwrap();
+    let mut stranger = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stranger.write_all(b"PING\r\nQUIT\r\n").unwrap();
+    let mut told = String::new();
+    stranger.read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("-NOAUTH"), "{told}");
+
+    drop(running);
+    drop(broker);
+    assert_eq!(fs::read_dir(home.path().join("brokers")).unwrap().count(), 0, "its folder went with it");
 }
