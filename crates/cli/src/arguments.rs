@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dyno_model::{Span, StackPattern};
+use dyno_provision::BrokerUrl;
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
@@ -54,6 +55,9 @@ pub struct Common {
     /// A PostgreSQL of your own instead of the embedded one: postgres://user:password@host/database
     #[arg(long, global = true, value_name = "URL")]
     pub database: Option<String>,
+    /// A broker of your own under the workers instead of dyno's Redis: redis://… or amqp://… (RabbitMQ)
+    #[arg(long, global = true, value_name = "URL")]
+    pub broker: Option<BrokerUrl>,
     /// Where runs are kept
     #[arg(long, global = true, value_name = "FOLDER", default_value = "runs")]
     pub runs: PathBuf,

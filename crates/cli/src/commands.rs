@@ -90,6 +90,7 @@ impl<'a> Workshop<'a> {
                 setup: self.common.setup,
                 try_impossible,
                 database: self.common.database.as_deref(),
+                broker: self.common.broker.as_ref(),
                 keeper,
                 contract: &contract,
                 listener: &listener,
@@ -104,13 +105,11 @@ impl<'a> Workshop<'a> {
     }
 }
 
-/// The command as typed, with any password of a database left out.
+/// The command as typed, with any password of an address left out.
 fn command_to_repeat() -> Vec<String> {
-    let words = std::env::args().skip(1).map(|word| match word.split_once("postgres") {
-        Some((before, rest)) if rest.starts_with("://") || rest.starts_with("ql://") => {
-            format!("{before}{}", dyno_provision::database::without_password(&format!("postgres{rest}")))
-        }
-        _ => word,
+    let words = std::env::args().skip(1).map(|word| match word.contains("://") {
+        true => dyno_provision::database::without_password(&word),
+        false => word,
     });
     std::iter::once("dyno".to_owned()).chain(words).collect()
 }

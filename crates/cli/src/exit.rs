@@ -61,6 +61,6 @@ fn provision(error: &ProvisionError) -> u8 {
         }
         ProvisionError::Io { .. } => FILES,
         ProvisionError::Locked { .. } => LOCKED,
-        ProvisionError::Database { .. } => NOTHING_MEASURED,
+        ProvisionError::Database { .. } | ProvisionError::Broker { .. } => NOTHING_MEASURED,
     }
 }

@@ -4,7 +4,10 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use dyno_model::{
@@ -13,10 +16,10 @@ use dyno_model::{
     record::CpuSets,
 };
 use dyno_plan::Catalogue;
-use dyno_provision::{Context, Home, ProvisionError};
+use dyno_provision::{BrokerUrl, Context, Home, ProvisionError};
 use dyno_supervise::{Supervisor, SupervisorOptions, machine};
 
-use crate::error::LabError;
+use crate::{broker::Broker, error::LabError};
 
 /// What the laboratory is asked to work with.
 pub struct Order<'a> {
@@ -32,6 +35,8 @@ pub struct Order<'a> {
     pub try_impossible: bool,
     /// A database of the user's own; `None` starts the embedded one.
     pub database: Option<&'a str>,
+    /// A broker of the user's own; `None` starts Redis when a stack has a worker.
+    pub broker: Option<&'a BrokerUrl>,
     /// The command that is a keeper.
     pub keeper: Vec<OsString>,
     /// The folder `contract/`.
@@ -47,6 +52,8 @@ pub struct Order<'a> {
 /// An order with what it needs at hand.
 pub struct Bench<'a> {
     pub(crate) order: Order<'a>,
+    // Before the supervisor, which stops what runs: the broker is stopped in its own way.
+    broker: OnceLock<Broker>,
     pub(crate) supervisor: Supervisor,
     pub(crate) cpus: CpuSets,
     /// For sockets and configurations; gone with the bench.
@@ -77,7 +84,7 @@ impl<'a> Bench<'a> {
             cgroups: true,
         })?;
         let cpus = machine::split_cpus(&machine::allowed_cpus());
-        Ok(Self { order, supervisor, cpus, folder })
+        Ok(Self { order, broker: OnceLock::new(), supervisor, cpus, folder })
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -95,6 +102,22 @@ impl<'a> Bench<'a> {
     /// Fails when the user asked to stop.
     pub(crate) fn go_on(&self) -> Result<(), LabError> {
         if self.stopped() { Err(LabError::Stopped) } else { Ok(()) }
+    }
+
+    /// The broker, started for the first stack that has a worker.
+    pub(crate) fn broker(&self) -> Result<&Broker, LabError> {
+        match self.broker.get() {
+            Some(broker) => Ok(broker),
+            None => {
+                let started = Broker::start(self)?;
+                Ok(self.broker.get_or_init(|| started))
+            }
+        }
+    }
+
+    /// The broker, if a stack has needed it.
+    pub(crate) fn started_broker(&self) -> Option<&Broker> {
+        self.broker.get()
     }
 
     /// Runs provisioning work with this order's cache, permission and echo.

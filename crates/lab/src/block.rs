@@ -109,6 +109,7 @@ impl<'a> Making<'a, '_> {
         let slicer = Slicer {
             plan: self.bench.order.plan,
             database: self.work.database,
+            broker: self.bench.started_broker(),
             seed: self.seed,
             begin: self.begin,
             stop: self.bench.order.stop,

@@ -3,6 +3,7 @@
 
 mod bench;
 mod block;
+mod broker;
 mod database;
 mod error;
 mod groups;

@@ -235,6 +235,8 @@ fn describe(
     ]);
     software.insert("load engine".to_owned(), engine_of(plan));
     software.extend(database.facts.iter().map(|(name, value)| (format!("database: {name}"), value.clone())));
+    let broker = bench.started_broker().into_iter().flat_map(|broker| &broker.facts);
+    software.extend(broker.map(|(name, value)| (format!("broker: {name}"), value.clone())));
     let names: Vec<StackName> = stacks.iter().map(|one| one.stack.clone()).collect();
     let (grouping, warnings) = grouping_of(bench, &names, &proven.memory_bytes);
     let fingerprint = Fingerprint { machine: machine_facts(), software };

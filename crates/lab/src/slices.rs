@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::TcpStream,
+    path::PathBuf,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -22,7 +23,7 @@ use dyno_supervise::machine::MachineClock;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{database::Database, server_stats::UwsgiStats, up::Running};
+use crate::{broker::Broker, database::Database, server_stats::UwsgiStats, up::Running};
 
 /// A stack under load: its connections, and the proven bytes of each answer.
 pub struct Loaded<'a> {
@@ -161,6 +162,7 @@ fn prove(engine: &mut Engine, traffic: &Traffic) -> Result<Request, String> {
 pub struct Slicer<'a> {
     pub plan: &'a Plan,
     pub database: &'a Database,
+    pub broker: Option<&'a Broker>,
     pub seed: u64,
     pub begin: Instant,
     pub stop: &'a AtomicBool,
@@ -186,7 +188,7 @@ impl Slicer<'_> {
         let usage_before = running.usage();
         let at_ns = self.begin.elapsed().as_nanos() as u64;
         let mut counters = Vec::new();
-        let mut at = |_: Mark| counters.push(read_counters(running, others, self.database));
+        let mut at = |_: Mark| counters.push(self.read_counters(running, others));
         let (load, outcome) = self.load(connections, work, &mut at).map_err(|error| error.to_string())?;
         let (cpu_ns, machine) = match counters.as_slice() {
             [first, .., last] => difference(first, last, &outcome),
@@ -198,6 +200,19 @@ impl Slicer<'_> {
         };
         let usage = usage_since(&usage_before, &running.usage());
         Ok(Slice { operation: work.operation, load, at_ns, outcome, cpu_ns, usage, machine, server_stats })
+    }
+
+    fn read_counters(&self, running: &Running<'_>, others: &[&Running<'_>]) -> Counters {
+        let mut roles: BTreeMap<String, u64> =
+            running.cpu_ns().map(|(role, cpu_ns)| (role.to_owned(), cpu_ns)).collect();
+        roles.insert("database".to_owned(), self.database.cpu_ns());
+        if let Some(broker) = self.broker {
+            roles.insert("broker".to_owned(), broker.cpu_ns());
+        }
+        let others_ns = others.iter().flat_map(|other| other.cpu_ns()).map(|(_, cpu_ns)| cpu_ns).sum();
+        let stats = |socket: PathBuf| Some((UwsgiStats::read(&socket)?, Instant::now()));
+        let server = running.stats_socket().and_then(stats);
+        Counters { roles, others_ns, machine: MachineClock::read(), server }
     }
 
     fn load(
@@ -239,15 +254,6 @@ fn gaps_of(mut sends: Vec<u64>, schedule: &Schedule) -> Vec<f64> {
 /// A closed-loop slice at full load: nobody thinks.
 const fn closed(connections: u32, length: Duration, guard: Duration, stop: &AtomicBool) -> ClosedSlice<'_> {
     ClosedSlice { connections, length, guard, think: Duration::ZERO, requests: None, stop }
-}
-
-fn read_counters(running: &Running<'_>, others: &[&Running<'_>], database: &Database) -> Counters {
-    let mut roles: BTreeMap<String, u64> =
-        running.cpu_ns().map(|(role, cpu_ns)| (role.to_owned(), cpu_ns)).collect();
-    roles.insert("database".to_owned(), database.cpu_ns());
-    let others_ns = others.iter().flat_map(|other| other.cpu_ns()).map(|(_, cpu_ns)| cpu_ns).sum();
-    let server = running.stats_socket().and_then(|socket| Some((UwsgiStats::read(&socket)?, Instant::now())));
-    Counters { roles, others_ns, machine: MachineClock::read(), server }
 }
 
 /// What the server says of itself, between its own two readings.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use dyno_contract::FirstTask;
 use dyno_load::{Engine, EngineOptions, WireKind};
 use dyno_model::{
     child::Usage,
@@ -71,7 +72,8 @@ impl<'a> Running<'a> {
         Ok(running)
     }
 
-    /// Waits until it answers its heartbeat; returns how long that took from now on.
+    /// Waits until it answers its heartbeat, and its worker, if it has one, is done with a first task; returns how long
+    /// that took from now on.
     pub fn wait_ready(&self, stop: &AtomicBool) -> Result<Duration, SuperviseError> {
         let options = EngineOptions {
             connect_timeout: Duration::from_millis(1),
@@ -97,9 +99,24 @@ impl<'a> Running<'a> {
                 Err(error) => Readiness::NotYet(error.to_string()),
             }
         };
-        // The front is up before its server: the server's death is seen through the first child.
-        let (_, server) = &self.children[0];
-        server.wait_ready(&mut probe, PATIENCE)
+        // The front is up before its server: the server's death is seen through its own child.
+        let mut took =
+            self.child("server").map_or(Ok(Duration::ZERO), |it| it.wait_ready(&mut probe, PATIENCE))?;
+        if let Some(worker) = self.child("worker") {
+            let mut first = FirstTask::new(address);
+            let mut probe = || match first.is_done() {
+                _ if stop.load(Ordering::Relaxed) => Readiness::Ready,
+                Ok(false) => Readiness::NotYet("its first task isn't done".to_owned()),
+                // A wrong answer is for the contract's cases to tell, not a matter of time.
+                Ok(true) | Err(_) => Readiness::Ready,
+            };
+            took += worker.wait_ready(&mut probe, PATIENCE)?;
+        }
+        Ok(took)
+    }
+
+    fn child(&self, wanted: &str) -> Option<&Child> {
+        self.children.iter().find(|(role, _)| *role == wanted).map(|(_, child)| child)
     }
 
     /// Where its server tells statistics.
@@ -142,7 +159,8 @@ impl<'a> Running<'a> {
             .join("\n")
     }
 
-    /// Stops it: front first, so that nobody is refused on the way.
+    /// Stops it: front first, so that nobody is refused on the way, and the worker last, for a server may have sent it a
+    /// task on its way out.
     pub fn stop(mut self) {
         while let Some((_, child)) = self.children.pop() {
             child.stop(GRACE);

@@ -52,6 +52,14 @@ pub enum ProvisionError {
         /// What it says.
         reason: String,
     },
+    /// The broker of the user's own refuses.
+    #[error("the broker {url}: {reason}")]
+    Broker {
+        /// Its address, without the password.
+        url: String,
+        /// What it says.
+        reason: String,
+    },
 }
 
 fn full_disk(source: &io::Error) -> &'static str {

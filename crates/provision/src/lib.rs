@@ -4,6 +4,7 @@
 //! what is in the cache is used without the network. Long-running programs are only described here
 //! ([`dyno_model::child::ChildSpec`]); another room starts them.
 
+mod broker_url;
 mod command;
 pub mod database;
 pub mod debian;
@@ -21,6 +22,7 @@ mod redis;
 
 use std::net::{Ipv4Addr, TcpListener};
 
+pub use broker_url::{BrokerUrl, NotABroker};
 pub use embedded::{EmbeddedDatabase, NAME as DATABASE, PostgresBinaries, postgres};
 pub use error::ProvisionError;
 pub use fingerprint::machine_facts;
