@@ -15,10 +15,10 @@ use dyno_model::{
     plan::Plan,
     record::{NotRun, NotRunKind},
 };
-use dyno_plan::{Catalogue, FrontEntry, ResolvedStack};
+use dyno_plan::{Catalogue, FrontEntry, ResolvedStack, WorkerEntry};
 use dyno_provision::{
-    Context, Interpreter, Nginx, ProvisionError, PythonEnvironment, free_port, go_build, interpreters, nginx,
-    python_environment,
+    BrokerUrl, Context, Interpreter, Nginx, ProvisionError, PythonEnvironment, free_port, go_build,
+    interpreters, nginx, python_environment, redis,
 };
 
 use crate::{bench::Bench, error::LabError};
@@ -55,7 +55,7 @@ pub struct Place<'a> {
 
 /// The child programs of a stack, by role, in order of start.
 pub struct Commands {
-    /// `server` first, then `front`.
+    /// `worker`, `server`, `front`, those that the stack has.
     pub children: Vec<(&'static str, ChildSpec)>,
 }
 
@@ -67,7 +67,11 @@ pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRu
         bench.step(Step::Prepare, name.to_string());
         let stack = bench.order.catalogue.resolve(name)?;
         let tried = bench.order.try_impossible;
-        match bench.provision(|context| prepare(context, stack, bench.order.plan, tried)) {
+        let outcome = bench.provision(|context| {
+            prepare_broker(context, bench.order.broker, &stack)?;
+            prepare(context, stack, bench.order.plan, tried)
+        });
+        match outcome {
             Ok(one) => prepared.push(one),
             // A full disk isn't this stack's fault, and the next would meet it too.
             Err(error @ ProvisionError::Io { .. }) => return Err(error.into()),
@@ -85,12 +89,36 @@ pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRu
     Ok((prepared, not_run))
 }
 
+/// A stack with a worker needs a broker: the user's own, if it can carry the worker's messages, and Redis for what that
+/// doesn't do.
+fn prepare_broker(
+    context: Context<'_>,
+    own: Option<&BrokerUrl>,
+    stack: &ResolvedStack,
+) -> Result<(), ProvisionError> {
+    let Some(WorkerEntry { worker, .. }) = &stack.worker else { return Ok(()) };
+    match own {
+        Some(own) if !worker.brokers.contains(&own.kind()) => {
+            let known = worker.brokers.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+            Err(ProvisionError::CannotRun(format!(
+                "messages of its worker {} go over {known}, and {} is {}",
+                worker.name,
+                own.without_password(),
+                own.kind().name()
+            )))
+        }
+        Some(own) if own.keeps_results() => Ok(()),
+        _ => redis(context).map(drop),
+    }
+}
+
 /// Whether a stack could run now: `Ok` with what `--setup` would fetch first (often nothing), else why not.
 ///
 /// # Errors
 /// Why it can't run even with `--setup`.
 pub fn can_run(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Result<String, String> {
-    match prepare(Context { setup: false, ..context }, stack, plan, false) {
+    let context = Context { setup: false, ..context };
+    match prepare_broker(context, None, &stack).and_then(|()| prepare(context, stack, plan, false)) {
         Ok(_) => Ok(String::new()),
         Err(ProvisionError::Missing { what, remedy }) if remedy.contains("--setup") => {
             Ok(format!("{what} is fetched by --setup"))
@@ -238,20 +266,31 @@ impl Prepared {
         };
         let values = self.values(bench, place, address);
         let server = &self.stack.server.server;
-        let app = &self.stack.app.app;
-        let mut environment = self.environment(bench, place, address);
-        environment.extend(server.environment.clone());
-        environment.extend(app.environment.clone());
-        let child = ChildSpec {
-            name: self.stack.name.slug(),
-            argv: self.argv(&values),
-            environment: environment.into_iter().map(|(name, value)| (name, fill(&value, &values))).collect(),
-            working_folder: place.folder.to_owned(),
-            cpus: bench.cpus.server.clone(),
-            run_as: None,
-            stop_signal: server.stop_signal,
+        let environment = self.environment(bench, place, address)?;
+        let child = |name: String, argv, own: &BTreeMap<String, String>, stop_signal| {
+            let environment = environment.iter().chain(own).chain(&self.stack.app.app.environment);
+            ChildSpec {
+                name,
+                argv,
+                environment: environment.map(|(name, value)| (name.clone(), fill(value, &values))).collect(),
+                working_folder: place.folder.to_owned(),
+                cpus: bench.cpus.server.clone(),
+                run_as: None,
+                stop_signal,
+            }
         };
-        let mut children = vec![("server", child)];
+        let mut children = Vec::new();
+        if let Some(WorkerEntry { worker, .. }) = &self.stack.worker {
+            // However the server cuts the capacity, a worker has the plan's processes.
+            let mut values = values.clone();
+            values.insert("workers", bench.order.plan.capacity.workers.to_string());
+            let argv = worker.command.iter().map(|word| fill(word, &values)).collect();
+            let name = format!("{}+worker", self.stack.name.slug());
+            children.push(("worker", child(name, argv, &worker.environment, worker.stop_signal)));
+        }
+        let argv = self.argv(&values);
+        let name = self.stack.name.slug();
+        children.push(("server", child(name, argv, &server.environment, server.stop_signal)));
         if let Some((front, nginx)) = self.stack.front.as_ref().zip(self.nginx.as_ref()) {
             children.push(("front", self.front(bench, place, &values, front, nginx)?));
         }
@@ -368,13 +407,13 @@ impl Prepared {
         values
     }
 
-    /// The whole environment of the server: nothing is inherited.
+    /// The whole environment of server and worker: nothing is inherited.
     fn environment(
         &self,
         bench: &Bench<'_>,
         place: &Place<'_>,
         address: SocketAddr,
-    ) -> BTreeMap<String, String> {
+    ) -> Result<BTreeMap<String, String>, LabError> {
         let (workers, threads, pool) = self.shares(bench);
         let (app, server) = (&self.stack.app.app, &self.stack.server.server);
         let mut environment = BTreeMap::from([
@@ -392,12 +431,30 @@ impl Prepared {
             ("DYNO_PORT", address.port().to_string()),
             ("DYNO_PADDING", "x".repeat(place.padding)),
         ]);
+        if self.stack.worker.is_some() {
+            let broker = bench.broker()?;
+            environment.insert("BROKER_URL", broker.url.clone());
+            environment.insert("RESULT_URL", broker.results_url.clone());
+            // Stacks that are up together, and what an earlier dyno left in a user's broker, have nothing in common.
+            environment.insert("TASK_QUEUE", format!("dyno-{:016x}", rand::random::<u64>()));
+        }
         if app.language == Language::Python {
             let python = self.stack.app.folder.join("..");
-            let folders = app.python_path.iter().map(|folder| absolute(&python.join(folder)));
+            let worker = self.stack.worker.iter().flat_map(|entry| &entry.worker.python_path);
+            let folders = app.python_path.iter().chain(worker).map(|folder| absolute(&python.join(folder)));
             environment.insert("PYTHONPATH", folders.collect::<Vec<_>>().join(":"));
         }
-        environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        Ok(environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// The worker with its version, for instance `celery 5.7.0`.
+    pub fn worker_words(&self) -> Option<String> {
+        let worker = &self.stack.worker.as_ref()?.worker;
+        let version = match &self.program {
+            Program::Python(environment) => environment.packages.get(&worker.distribution),
+            Program::Binary(_) => None,
+        };
+        Some(format!("{} {}", worker.name, version.map_or("(version unknown)", String::as_str)))
     }
 }
 

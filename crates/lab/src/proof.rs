@@ -140,6 +140,7 @@ fn prove_one(
     let subject =
         Subject { stack: one.name(), address: running.address, not_offered: &one.stack.app.app.not_offered };
     let mut proof = prove(subject, cases, truth, &database.url, progress);
+    proof.about.extend(one.worker_words().map(|words| ("worker".to_owned(), words)));
     if let Some(what) = running.ended() {
         let log_tail = running.log_tail();
         for row in &mut proof.rows {

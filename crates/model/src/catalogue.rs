@@ -68,7 +68,10 @@ pub struct App {
     /// Servers that may run it; empty means every server of its interface.
     #[serde(default)]
     pub servers: Vec<String>,
-    /// Folders put on `PYTHONPATH`, relative to the language's folder.
+    /// Worker that does its tasks, for instance `celery`; left out when it offers none.
+    #[serde(default)]
+    pub worker: Option<String>,
+    /// Folders put on `PYTHONPATH`, relative to the language's folder; those of its worker come after them.
     #[serde(default)]
     pub python_path: Vec<String>,
     /// Path of the OpenAPI document that its framework makes.
@@ -269,4 +272,53 @@ pub struct Front {
     /// Signal that asks for a gentle end.
     #[serde(default)]
     pub stop_signal: StopSignal,
+}
+
+/// `workers/NAME/worker.toml`: what does the tasks that an app sends over a broker. It has the app's environment, in which
+/// `BROKER_URL`, `RESULT_URL` and `TASK_QUEUE` say where they come from, where results go, and which are its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// Name in manifests of apps.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// Distribution whose version is shown.
+    pub distribution: String,
+    /// What can carry its messages.
+    pub brokers: Vec<BrokerKind>,
+    /// Folders put on the `PYTHONPATH` of the worker and of its apps, relative to the language's folder.
+    #[serde(default)]
+    pub python_path: Vec<String>,
+    /// Command; `{workers}` is the plan's number of processes.
+    pub command: Vec<String>,
+    /// Signal that asks for a gentle end.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+    /// Variables set for its processes.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Choices that can't run, with the reason.
+    #[serde(default)]
+    pub cannot_run: Vec<CannotRun>,
+}
+
+/// What carries messages between apps and workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BrokerKind {
+    /// Redis, which keeps results too.
+    Redis,
+    /// RabbitMQ, or another that speaks AMQP 0.9.1.
+    Amqp,
+}
+
+impl BrokerKind {
+    /// Its name in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Amqp => "amqp",
+        }
+    }
 }

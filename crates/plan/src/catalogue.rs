@@ -8,7 +8,7 @@ use std::{
 
 use dyno_model::{
     Operation, StackName, StackPattern,
-    catalogue::{App, CannotRun, Front, Interface, Language, ListenAt, Protocol, Server, Upstream},
+    catalogue::{App, CannotRun, Front, Interface, Language, ListenAt, Protocol, Server, Upstream, Worker},
 };
 use serde::de::DeserializeOwned;
 use wildmatch::WildMatch;
@@ -33,6 +33,15 @@ pub struct ServerEntry {
     pub folder: PathBuf,
 }
 
+/// A worker and the folder that its manifest stands in.
+#[derive(Clone, Debug)]
+pub struct WorkerEntry {
+    /// The manifest.
+    pub worker: Worker,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
 /// A front and the folder that its configurations stand in.
 #[derive(Clone, Debug)]
 pub struct FrontEntry {
@@ -49,6 +58,7 @@ pub struct Catalogue {
     pub folder: PathBuf,
     apps: BTreeMap<String, AppEntry>,
     servers: BTreeMap<String, ServerEntry>,
+    workers: BTreeMap<String, WorkerEntry>,
     fronts: BTreeMap<String, FrontEntry>,
 }
 
@@ -70,6 +80,8 @@ pub struct ResolvedStack {
     pub app: AppEntry,
     /// The server.
     pub server: ServerEntry,
+    /// The worker that does the app's tasks.
+    pub worker: Option<WorkerEntry>,
     /// The front.
     pub front: Option<FrontEntry>,
     /// Where the server listens.
@@ -87,13 +99,14 @@ impl ResolvedStack {
 
     /// Why the manifests say that it can't run on this interpreter.
     pub fn cannot_run(&self, interpreter: Option<&str>) -> Option<&CannotRun> {
-        let known = self.app.app.cannot_run.iter().chain(&self.server.server.cannot_run);
-        known.into_iter().find(|one| one.is_about(&self.name, interpreter))
+        let worker = self.worker.iter().flat_map(|entry| &entry.worker.cannot_run);
+        let mut known = self.app.app.cannot_run.iter().chain(&self.server.server.cannot_run).chain(worker);
+        known.find(|one| one.is_about(&self.name, interpreter))
     }
 }
 
 impl Catalogue {
-    /// Reads all manifests under `stacks`: `fronts/*/*.toml`, and `app.toml` and `server.toml` two levels down.
+    /// Reads all manifests under `stacks`: `fronts/*/*.toml`, and `app.toml`, `server.toml` and `worker.toml` two levels down.
     ///
     /// # Errors
     /// A manifest that can't be read or says something unknown.
@@ -102,6 +115,7 @@ impl Catalogue {
             folder: stacks.to_owned(),
             apps: BTreeMap::new(),
             servers: BTreeMap::new(),
+            workers: BTreeMap::new(),
             fronts: BTreeMap::new(),
         };
         for folder in files(&stacks.join("fronts"))? {
@@ -115,10 +129,16 @@ impl Catalogue {
         for folder in files(stacks)? {
             let nested = files(&folder)?;
             for folder in std::iter::once(folder).chain(nested) {
-                let (app, server) = (folder.join("app.toml"), folder.join("server.toml"));
+                let (app, server, worker) =
+                    (folder.join("app.toml"), folder.join("server.toml"), folder.join("worker.toml"));
                 if app.is_file() {
                     let app: App = manifest(&app)?;
                     catalogue.apps.insert(app.name.clone(), AppEntry { app, folder: folder.clone() });
+                }
+                if worker.is_file() {
+                    let worker: Worker = manifest(&worker)?;
+                    let entry = WorkerEntry { worker, folder: folder.clone() };
+                    catalogue.workers.insert(entry.worker.name.clone(), entry);
                 }
                 if server.is_file() {
                     let server: Server = manifest(&server)?;
@@ -253,6 +273,13 @@ impl Catalogue {
                 let fitting = self.fitting(&app.app).map(|entry| &entry.server.name).collect();
                 unknown(format!("{} runs on {}", app.app.name, list(fitting)))
             })?;
+        let worker = match &app.app.worker {
+            None => None,
+            Some(worker) => Some(self.workers.get(worker).ok_or_else(|| {
+                let known = list(self.workers.keys().collect());
+                unknown(format!("its manifest wants the worker {worker}, and the workers are {known}"))
+            })?),
+        };
         let front =
             match &name.front {
                 None => None,
@@ -269,6 +296,7 @@ impl Catalogue {
             name: name.clone(),
             app: app.clone(),
             server: server.clone(),
+            worker: worker.cloned(),
             front: front.cloned(),
             meeting,
         })
@@ -316,9 +344,9 @@ fn no_meeting(name: &StackName) -> String {
 impl ResolvedStack {
     /// The folders whose locks together make its environment.
     pub fn lock_folders(&self) -> Vec<PathBuf> {
-        let folders = [&self.app.folder, &self.server.folder];
+        let worker = self.worker.iter().map(|entry| &entry.folder);
         let mut found: Vec<PathBuf> = Vec::new();
-        for folder in folders {
+        for folder in [&self.app.folder, &self.server.folder].into_iter().chain(worker) {
             if folder.join("requirements.in").is_file() && !found.contains(folder) {
                 found.push(folder.clone());
             }
@@ -369,6 +397,17 @@ impl Catalogue {
             }
             for name in app.servers.iter().filter(|name| !self.servers.contains_key(*name)) {
                 found.push(format!("{}: no server is called {name}", app.name));
+            }
+            let tasks = [Operation::TaskStart, Operation::TaskResult];
+            let offered = tasks.iter().filter(|operation| !app.not_offered.contains_key(operation)).count();
+            if offered != if app.worker.is_some() { tasks.len() } else { 0 } {
+                found.push(format!(
+                    "{}: with a worker it offers both operations on tasks, else none",
+                    app.name
+                ));
+            }
+            if let Some(worker) = app.worker.as_ref().filter(|name| !self.workers.contains_key(*name)) {
+                found.push(format!("{}: no worker is called {worker}", app.name));
             }
             if app.port_offset > 99 {
                 found.push(format!("{}: port_offset is 0 to 99", app.name));

@@ -7,7 +7,7 @@ mod file;
 mod order;
 pub mod traffic;
 
-pub use catalogue::{AppEntry, Catalogue, FrontEntry, Meeting, ResolvedStack, ServerEntry};
+pub use catalogue::{AppEntry, Catalogue, FrontEntry, Meeting, ResolvedStack, ServerEntry, WorkerEntry};
 pub use error::PlanError;
 pub use file::{PlanFile, PlanSummary, find_plan, list_plans, read_plan};
 pub use order::{SliceKind, SlicePlan, block_order, block_seed};

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use dyno_model::catalogue::BrokerKind;
+
 use crate::{database::without_password, error::ProvisionError};
 
 /// `redis://…`, `rediss://…`, `amqp://…` or `amqps://…`; shown without its password.
@@ -19,15 +21,15 @@ pub struct BrokerUrl {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Scheme {
     name: &'static str,
-    kind: &'static str,
+    kind: BrokerKind,
     port: u16,
 }
 
 const SCHEMES: [Scheme; 4] = [
-    Scheme { name: "redis", kind: "redis", port: 6379 },
-    Scheme { name: "rediss", kind: "redis", port: 6379 },
-    Scheme { name: "amqp", kind: "amqp", port: 5672 },
-    Scheme { name: "amqps", kind: "amqp", port: 5671 },
+    Scheme { name: "redis", kind: BrokerKind::Redis, port: 6379 },
+    Scheme { name: "rediss", kind: BrokerKind::Redis, port: 6379 },
+    Scheme { name: "amqp", kind: BrokerKind::Amqp, port: 5672 },
+    Scheme { name: "amqps", kind: BrokerKind::Amqp, port: 5671 },
 ];
 
 /// Longest wait for a connection.
@@ -44,14 +46,14 @@ impl BrokerUrl {
         without_password(&self.url)
     }
 
-    /// What it is, as the manifests of workers have it: `redis` or `amqp`.
-    pub fn kind(&self) -> &'static str {
+    /// What it is, as the manifests of workers have it.
+    pub fn kind(&self) -> BrokerKind {
         self.scheme.kind
     }
 
     /// Whether it can keep results too: Redis can, a broker of messages alone can't.
     pub fn keeps_results(&self) -> bool {
-        self.kind() == "redis"
+        self.kind() == BrokerKind::Redis
     }
 
     fn host_and_port(&self) -> (&str, u16) {
@@ -120,12 +122,12 @@ mod tests {
     #[test]
     fn addresses_of_brokers_are_understood_and_shown_without_password() {
         for (text, kind, host, port) in [
-            ("redis://127.0.0.1", "redis", "127.0.0.1", 6379),
-            ("redis://:secret@cache.example:7000/2?x=1", "redis", "cache.example", 7000),
-            ("rediss://me:secret@[::1]:7000/0", "redis", "::1", 7000),
-            ("amqp://me:se@cret@[::1]//", "amqp", "::1", 5672),
-            ("amqps://broker/vhost", "amqp", "broker", 5671),
-            ("redis:///0", "redis", "127.0.0.1", 6379),
+            ("redis://127.0.0.1", BrokerKind::Redis, "127.0.0.1", 6379),
+            ("redis://:secret@cache.example:7000/2?x=1", BrokerKind::Redis, "cache.example", 7000),
+            ("rediss://me:secret@[::1]:7000/0", BrokerKind::Redis, "::1", 7000),
+            ("amqp://me:se@cret@[::1]//", BrokerKind::Amqp, "::1", 5672),
+            ("amqps://broker/vhost", BrokerKind::Amqp, "broker", 5671),
+            ("redis:///0", BrokerKind::Redis, "127.0.0.1", 6379),
         ] {
             let url: BrokerUrl = text.parse().unwrap();
             assert_eq!((url.kind(), url.host_and_port()), (kind, (host, port)), "{text}");
