@@ -46,6 +46,9 @@ fn every_stack_of_the_default_plan_answers_the_contract() {
     assert_eq!((stacks.len(), rows.len()), (8, 8 * Operation::ALL.len()));
     let counted = rows.iter().filter(|row| row.detail.contains("3 statements each")).count();
     assert_eq!(counted, 16, "a page is three statements, both ways, in every stack");
+    let done = rows.iter().filter(|row| row.operation == Operation::TaskResult);
+    let done = done.filter(|row| row.outcome == CheckOutcome::Pass).count();
+    assert_eq!(done, 7, "tasks of every Python stack are done by its worker");
     assert_eq!(left_over(), Vec::<String>::new());
 }
 
@@ -64,10 +67,24 @@ fn a_run_records_reports_and_adds_up() {
     let folder = bench.run_folder().unwrap();
     let run: Run = read(&folder.join("run.json"));
     assert_eq!((run.seed, run.prepared.len()), (5, 2));
+    let flask = run.prepared.iter().find(|one| one.stack.app == "flask").unwrap();
+    assert_eq!(flask.commands.keys().collect::<Vec<_>>(), ["server", "worker"]);
+    assert!(flask.about["worker"].starts_with("celery 5"), "{:?}", flask.about);
+    assert!(
+        run.fingerprint.software["broker: redis"].contains("dyno's own"),
+        "{:?}",
+        run.fingerprint.software
+    );
+    assert!(!fs::read_to_string(folder.join("run.json")).unwrap().contains("redis://:"), "a password");
     let mut sent = 0;
     for index in 0..3 {
         let block: Block = read(&folder.join(format!("blocks/{index:04}.json")));
         assert_eq!(block.state, BlockState::Complete);
+        for trial in &block.trials {
+            let has_worker = trial.stack.app == "flask";
+            let roles = |role: &str| trial.slices.iter().all(|slice| slice.cpu_ns.contains_key(role));
+            assert_eq!((roles("worker"), roles("broker"), roles("server")), (has_worker, true, true));
+        }
         for slice in block.trials.iter().flat_map(|trial| &trial.slices) {
             let counts = slice.outcome.counts;
             assert_eq!(counts.planned, counts.sent + counts.not_sent);
@@ -235,6 +252,24 @@ fn bad_input_is_named_with_an_example_and_its_exit_code() {
         &["run", "smoke", "--quiet", "--database", refusing],
         4,
         &["postgres://me@127.0.0.1:1/none", "refused"],
+    );
+    refused(
+        &["check", "flask/gunicorn", "--broker", "http://127.0.0.1"],
+        2,
+        &["redis://:password@127.0.0.1:6379/0"],
+    );
+    let unserved = "redis://:secret@127.0.0.1:1/0";
+    refused(
+        &["check", "flask/gunicorn", "--quiet", "--broker", unserved],
+        4,
+        &["the broker redis://@127.0.0.1:1/0: ", "refused"],
+    );
+    let output =
+        bench.dyno(&["check", "fastapi-asyncpg/uvicorn", "--quiet", "--broker", "amqp://127.0.0.1:1//"]);
+    let told = text(&[output.stdout, output.stderr].concat());
+    assert!(
+        told.contains("messages of its worker taskiq go over redis, and amqp://127.0.0.1:1// is amqp"),
+        "{told}"
     );
     let output = bench.dyno(&["run", "smoke", "--quiet", "--database", refusing]);
     assert!(!text(&output.stderr).contains("secret"), "a password is never shown");
