@@ -32,11 +32,15 @@ pub struct Case {
     #[serde(default)]
     pub page: Option<Page>,
     #[serde(default)]
+    pub either: Vec<Page>,
+    #[serde(default)]
     pub contact: Option<String>,
     #[serde(default)]
     pub detail: bool,
     #[serde(default)]
     pub stores: Option<bool>,
+    #[serde(default)]
+    pub cut: bool,
 }
 
 /// A page of contacts.
@@ -54,8 +58,20 @@ impl Default for Page {
     }
 }
 
-/// A body larger than any name may be.
-const LARGE: usize = 64 * 1024;
+/// What stands for text that is too long to be written out.
+const PLACEHOLDERS: [(&str, &str, usize); 5] = [
+    ("{10k}", "x", 10_000),
+    ("{64KiB}", "x", 64 * 1024),
+    ("{2MB}", "x", 2_000_000),
+    ("{deep}", "[", 100_000),
+    ("{digits}", "9", 5_000),
+];
+/// Stands for a byte that no UTF-8 has.
+const NO_UTF8: &str = "{FF}";
+
+fn filled(text: &str) -> String {
+    PLACEHOLDERS.iter().fold(text.to_owned(), |text, (name, one, times)| text.replace(name, &one.repeat(*times)))
+}
 
 impl Cases {
     /// Reads the cases of a `contract/` folder.
@@ -93,14 +109,14 @@ impl Cases {
     /// Every prefix that a page starts with.
     pub(crate) fn prefixes(&self) -> Vec<String> {
         let cases = self.by_operation.values().flatten();
-        cases.filter_map(|case| Some(case.page.as_ref()?.starts.clone())).collect()
+        cases.flat_map(|case| case.page.iter().chain(&case.either)).map(|page| page.starts.clone()).collect()
     }
 }
 
 impl Case {
     /// Method and target, with the highest contact's number filled in.
     pub fn method_and_target(&self, last: i32) -> (String, String) {
-        let request = self.request.replace("{last}", &last.to_string());
+        let request = filled(&self.request).replace("{last}", &last.to_string());
         match request.split_once(' ') {
             Some((method, target)) => (method.to_owned(), target.to_owned()),
             None => ("GET".to_owned(), request),
@@ -109,18 +125,24 @@ impl Case {
 
     /// The body to send, with its content type.
     pub fn body(&self) -> Option<(String, Vec<u8>)> {
-        let send = self.send.as_ref()?.replace("{64KiB}", &"x".repeat(LARGE));
+        let send = filled(self.send.as_ref()?);
         let content_type = self.content_type.clone().unwrap_or_else(|| "application/json".to_owned());
-        Some((content_type, send.into_bytes()))
+        let parts: Vec<&[u8]> = send.split(NO_UTF8).map(str::as_bytes).collect();
+        Some((content_type, parts.join(&0xFF)))
+    }
+
+    /// The text that is right.
+    pub fn full_text(&self) -> Option<String> {
+        self.text.as_deref().map(filled)
     }
 
     /// The statuses that are right.
     pub fn statuses(&self) -> Vec<u16> {
         match self.stores {
+            _ if !self.status.is_empty() => self.status.clone(),
             Some(true) => vec![201],
             Some(false) => vec![422],
-            None if self.status.is_empty() => vec![200],
-            None => self.status.clone(),
+            None => vec![200],
         }
     }
 
@@ -149,6 +171,42 @@ mod tests {
             }
         }
         assert!(Cases::parse("[[types]]\nrequest = \"GET /types\"\ncolour = 1\n").is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_to_write_is_filled_in() {
+        let text = "[[types]]\nrequest = \"GET /types?x={10k}\"\nsend = \"a{FF}b{2MB}\"\ntext = \"{10k}!\"\n";
+        let cases = Cases::parse(text).unwrap();
+        let case = &cases.of(Operation::Types)[0];
+        assert_eq!(case.method_and_target(1).1.len(), "/types?x=".len() + 10_000);
+        assert_eq!(case.full_text().unwrap().len(), 10_001);
+        let (_, body) = case.body().unwrap();
+        assert_eq!((&body[..4], body.len()), (b"a\xFFbx".as_slice(), 3 + 2_000_000));
+    }
+
+    #[test]
+    fn a_case_that_stores_or_not_says_which_statuses_are_right() {
+        let statuses = |rest: &str| {
+            let cases = Cases::parse(&format!("[[types]]\nrequest = \"GET /\"\n{rest}\n")).unwrap();
+            cases.of(Operation::Types)[0].statuses()
+        };
+        assert_eq!(statuses("stores = true"), [201]);
+        assert_eq!(statuses("stores = false"), [422]);
+        assert_eq!(statuses("stores = true\nstatus = [201, 422]"), [201, 422]);
+        assert_eq!(statuses(""), [200]);
+    }
+
+    /// Nothing that a client sends may bring a server down to its own error.
+    #[test]
+    fn no_case_takes_a_servers_error_for_an_answer() {
+        let cases = Cases::read(&folder()).unwrap();
+        for operation in Operation::ALL {
+            for case in cases.of(operation) {
+                assert!(case.statuses().iter().all(|status| *status < 500), "{}", case.request);
+                let stores = case.statuses().contains(&201);
+                assert_eq!(stores, case.stores == Some(true), "{}: {:?}", case.request, case.send);
+            }
+        }
     }
 
     #[test]
