@@ -70,7 +70,9 @@ const PLACEHOLDERS: [(&str, &str, usize); 5] = [
 const NO_UTF8: &str = "{FF}";
 
 fn filled(text: &str) -> String {
-    PLACEHOLDERS.iter().fold(text.to_owned(), |text, (name, one, times)| text.replace(name, &one.repeat(*times)))
+    PLACEHOLDERS
+        .iter()
+        .fold(text.to_owned(), |text, (name, one, times)| text.replace(name, &one.repeat(*times)))
 }
 
 impl Cases {
