@@ -179,10 +179,14 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
     let logs = workshop.home.path().join("logs");
     let report = workshop.with_bench(&plan, &logs, options.all, dyno_lab::check)?;
     if common.format == Format::Json {
-        let mut output: CheckOutput = report.rows.clone();
+        let mut output = CheckOutput {
+            rows: report.rows.clone(),
+            differences: report.differences,
+            recovery: report.recovery,
+        };
         // A stack that can't be tried fails every operation, with its reason.
         for row in &report.not_run {
-            output.extend(dyno_model::Operation::ALL.map(|operation| dyno_model::check::CheckRow {
+            output.rows.extend(dyno_model::Operation::ALL.map(|operation| dyno_model::check::CheckRow {
                 stack: row.stack.clone(),
                 operation,
                 outcome: CheckOutcome::Fail,
@@ -198,6 +202,8 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
                 stack.to_string()
             );
         }
+        print!("{}", dyno_report::differences_table(&report.differences));
+        print!("{}", dyno_report::recovery_table(&report.recovery));
     }
     // Over the whole field, what can't be is no failure; of stacks that somebody named, it is.
     let failed = report.not_run.iter().any(|row| !options.all || row.kind == NotRunKind::Failed)

@@ -37,7 +37,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 fn every_stack_of_the_default_plan_answers_the_contract() {
     let bench = Bench::new();
     let output = bench.dyno(&["check", "--format", "json", "--quiet"]);
-    let rows: CheckOutput =
+    let CheckOutput { rows, differences, recovery } =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     let failed: Vec<_> = rows.iter().filter(|row| row.outcome == CheckOutcome::Fail).collect();
     assert!(failed.is_empty(), "{failed:#?}");
@@ -49,6 +49,9 @@ fn every_stack_of_the_default_plan_answers_the_contract() {
     let done = rows.iter().filter(|row| row.operation == Operation::TaskResult);
     let done = done.filter(|row| row.outcome == CheckOutcome::Pass).count();
     assert_eq!(done, 7, "tasks of every Python stack are done by its worker");
+    let documented: BTreeSet<&str> = differences.iter().map(|one| one.stack.app.as_str()).collect();
+    assert!(documented.iter().all(|app| app.starts_with("fastapi-")), "{documented:?}");
+    assert_eq!(recovery.len(), 0, "nobody asked for it");
     assert_eq!(left_over(), Vec::<String>::new());
 }
 

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::ContractError;
 
-/// All cases, by operation.
+/// All cases, by operation, with the OpenAPI document beside them.
 #[derive(Clone, Debug)]
 pub struct Cases {
+    pub(crate) document: Value,
     by_operation: BTreeMap<Operation, Vec<Case>>,
 }
 
@@ -79,12 +80,13 @@ impl Cases {
     /// Reads the cases of a `contract/` folder.
     ///
     /// # Errors
-    /// The file can't be read, or says something unknown.
+    /// A file can't be read, or says something unknown.
     pub fn read(folder: &Path) -> Result<Self, ContractError> {
-        let path = folder.join("cases.toml");
-        let error = |reason: String| ContractError::Cases { path: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(&path).map_err(|e| error(e.to_string()))?;
-        Self::parse(&text).map_err(error)
+        let mut cases = read(&folder.join("cases.toml"), Self::parse)?;
+        cases.document = read(&folder.join("openapi.yaml"), |text| {
+            serde_yaml_ng::from_str(text).map_err(|error| error.to_string())
+        })?;
+        Ok(cases)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -100,7 +102,7 @@ impl Cases {
         for (name, cases) in written {
             by_operation.insert(name.parse::<Operation>().map_err(|error| error.to_string())?, cases);
         }
-        Ok(Self { by_operation })
+        Ok(Self { document: Value::Null, by_operation })
     }
 
     /// The cases of an operation.
@@ -113,6 +115,12 @@ impl Cases {
         let cases = self.by_operation.values().flatten();
         cases.flat_map(|case| case.page.iter().chain(&case.either)).map(|page| page.starts.clone()).collect()
     }
+}
+
+fn read<T>(path: &Path, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ContractError> {
+    let error = |reason: String| ContractError::Cases { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    parse(&text).map_err(error)
 }
 
 impl Case {

@@ -5,6 +5,7 @@ mod cases;
 mod difference;
 mod http;
 mod prove;
+mod schema;
 mod statements;
 mod tasks;
 mod traffic;
@@ -22,7 +23,7 @@ pub enum ContractError {
     /// The database refuses.
     #[error("the contract's database: {0}")]
     Database(#[from] postgres::Error),
-    /// The file of cases isn't understood.
+    /// A file of the contract isn't understood.
     #[error("{path}: {reason}")]
     Cases {
         /// Which file.

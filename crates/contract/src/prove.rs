@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, thread};
 
 use dyno_model::{
     Operation, StackName,
-    check::{CheckOutcome, CheckRow},
+    check::{CheckOutcome, CheckRow, SchemaDifference},
 };
 use postgres::NoTls;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::{
     cases::{Case, Page},
     difference::{difference, shorten},
     http::{Answer, Client},
+    schema::{Differs, compare},
     statements,
     tasks::{task, tasks_at_once},
 };
@@ -27,6 +28,8 @@ pub struct Subject<'a> {
     pub address: SocketAddr,
     /// Operations that its manifest doesn't offer, with the reason.
     pub not_offered: &'a BTreeMap<Operation, String>,
+    /// Where the app's framework puts its own OpenAPI document, if it makes one.
+    pub openapi: Option<&'a str>,
 }
 
 /// What came of the cases.
@@ -38,6 +41,8 @@ pub struct Proof {
     pub answers: BTreeMap<String, Value>,
     /// The answer to `/about`.
     pub about: BTreeMap<String, String>,
+    /// Where the app's own OpenAPI document differs from the contract's.
+    pub differences: Vec<SchemaDifference>,
 }
 
 /// Requests whose statements are counted.
@@ -94,11 +99,18 @@ pub fn prove(
             None => prover.operation(operation, cases),
         });
     }
-    Proof { rows, answers: prover.answers, about: prover.about }
+    let differences = prover.documented(&cases.document, &mut rows);
+    Proof { rows, answers: prover.answers, about: prover.about, differences }
 }
 
 fn row(stack: &StackName, operation: Operation, outcome: CheckOutcome, detail: String) -> CheckRow {
     CheckRow { stack: stack.clone(), operation, outcome, detail }
+}
+
+fn fail(row: &mut CheckRow, why: &str) {
+    row.detail =
+        if row.outcome == CheckOutcome::Fail { format!("{}; {why}", row.detail) } else { why.to_owned() };
+    row.outcome = CheckOutcome::Fail;
 }
 
 impl Prover<'_> {
@@ -139,6 +151,42 @@ impl Prover<'_> {
         }
         let detail = format!("{} of {tried} cases failed: {}", failures.len(), failures.join("; "));
         row(self.subject.stack, operation, CheckOutcome::Fail, detail)
+    }
+
+    /// Compares the app's own OpenAPI document. An operation that it lacks fails, for nobody finds it there.
+    fn documented(&self, contract: &Value, rows: &mut [CheckRow]) -> Vec<SchemaDifference> {
+        let Some(path) = self.subject.openapi else { return Vec::new() };
+        let document = self.client.ask("GET", path, None).and_then(|answer| match answer.status {
+            200 => json_body(&answer),
+            status => Err(format!("status {status}")),
+        });
+        let document = match document {
+            Ok(document) => document,
+            Err(error) => {
+                let version = rows.iter_mut().find(|row| row.operation == Operation::Version);
+                if let Some(row) = version {
+                    fail(row, &format!("its OpenAPI document at {path}: {error}"));
+                }
+                return Vec::new();
+            }
+        };
+        let found = compare(contract, &document);
+        for missing in found.missing {
+            let operation = missing.id.strip_suffix("_post").unwrap_or(&missing.id);
+            for row in rows.iter_mut().filter(|row| row.operation.name() == operation) {
+                if row.outcome != CheckOutcome::NotOffered {
+                    fail(row, &format!("{} isn't in its OpenAPI document", missing.operation));
+                }
+            }
+        }
+        let difference = |one: Differs| SchemaDifference {
+            stack: self.subject.stack.clone(),
+            operation: one.operation,
+            place: one.part,
+            contract: one.contract,
+            app: one.app,
+        };
+        found.differences.into_iter().map(difference).collect()
     }
 
     fn case(&mut self, case: &Case) -> Result<(), String> {

@@ -29,7 +29,8 @@ fn proof_of(behaviour: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Proof
         .filter(|operation| !tried.contains(operation))
         .map(|operation| (operation, "this fake has no database".to_owned()))
         .collect();
-    let subject = Subject { stack: &stack, address: server.address(), not_offered: &not_offered };
+    let subject =
+        Subject { stack: &stack, address: server.address(), not_offered: &not_offered, openapi: None };
     prove(subject, &cases, &Truth::default(), "postgres://nobody@127.0.0.1:1/none", &mut |_| {})
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dyno_contract::{Cases, Proof, Subject, Truth, compare_answers, prove};
 use dyno_model::{
     Operation, StackName,
-    check::{CheckOutcome, CheckRow},
+    check::{CheckOutcome, CheckRow, Recovery, SchemaDifference},
     event::{Event, Step},
     record::{NotRun, NotRunKind, PreparedStack},
 };
@@ -23,6 +23,10 @@ use crate::{
 pub struct CheckReport {
     /// One row for each stack and operation.
     pub rows: Vec<CheckRow>,
+    /// Where apps' own OpenAPI documents differ from the contract's.
+    pub differences: Vec<SchemaDifference>,
+    /// How stacks take an outage of their database, if that was asked for.
+    pub recovery: Vec<Recovery>,
     /// Stacks that couldn't be tried, with the reason.
     pub not_run: Vec<NotRun>,
     /// Stacks that the catalogue calls impossible and that answer rightly: their entries have had their day.
@@ -98,6 +102,7 @@ pub(crate) fn prove_all(
                     });
                 }
                 proven.report.rows.extend(proof.rows.iter().cloned());
+                proven.report.differences.extend(proof.differences.iter().cloned());
                 proofs.push((one.name().clone(), proof));
             }
             Err(LabError::Supervise(_)) if one.impossible.is_some() => {
@@ -137,8 +142,12 @@ fn prove_one(
     let running = Running::start(bench, one, database, None, 0)?;
     running.wait_ready(bench.order.stop)?;
     bench.go_on()?;
-    let subject =
-        Subject { stack: one.name(), address: running.address, not_offered: &one.stack.app.app.not_offered };
+    let subject = Subject {
+        stack: one.name(),
+        address: running.address,
+        not_offered: &one.stack.app.app.not_offered,
+        openapi: one.stack.app.app.openapi.as_deref(),
+    };
     let mut proof = prove(subject, cases, truth, &database.url, progress);
     proof.about.extend(one.worker_words().map(|words| ("worker".to_owned(), words)));
     if let Some(what) = running.ended() {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Operation, StackName,
-    check::CheckRow,
+    check::{CheckRow, Recovery, SchemaDifference},
     load::{ConnectionCounts, Failures, WrongAnswer},
     record::NotRun,
     warning::Warning,
@@ -28,8 +28,16 @@ pub struct ListRow {
 /// The whole answer of `dyno list --format json`: an array of rows.
 pub type ListOutput = Vec<ListRow>;
 
-/// The whole answer of `dyno check --format json`: an array of rows.
-pub type CheckOutput = Vec<CheckRow>;
+/// The whole answer of `dyno check --format json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckOutput {
+    /// One row for each stack and operation.
+    pub rows: Vec<CheckRow>,
+    /// Where apps' own OpenAPI documents differ from the contract's.
+    pub differences: Vec<SchemaDifference>,
+    /// How stacks take an outage of their database; empty when it wasn't asked for.
+    pub recovery: Vec<Recovery>,
+}
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -8,4 +8,4 @@ mod text;
 
 pub use html::html;
 pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
-pub use text::{check_table, table};
+pub use text::{check_table, differences_table, recovery_table, table};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use dyno_analyse::Analysis;
 use dyno_model::{
     Operation, StackName,
-    check::{CheckOutcome, CheckRow},
+    check::{CheckOutcome, CheckRow, Recovery, RecoveryOutcome, SchemaDifference},
     output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict},
     record::{NotRun, Run},
 };
@@ -233,6 +233,52 @@ pub fn check_table(rows: &[CheckRow], not_run: &[NotRun], short: bool) -> String
             row.stack.to_string(),
             row.reason.replace('\n', "\n    ")
         );
+    }
+    text
+}
+
+/// Where apps' own OpenAPI documents differ from the contract's. Stacks of one app that say the same are one line.
+pub fn differences_table(differences: &[SchemaDifference]) -> String {
+    let mut stacks: Vec<(&SchemaDifference, Vec<String>)> = Vec::new();
+    for one in differences {
+        let same = |other: &SchemaDifference| {
+            (&other.stack.app, &other.operation, &other.place, &other.contract, &other.app)
+                == (&one.stack.app, &one.operation, &one.place, &one.contract, &one.app)
+        };
+        match stacks.iter_mut().find(|(other, _)| same(other)) {
+            Some((_, names)) => names.push(one.stack.to_string()),
+            None => stacks.push((one, vec![one.stack.to_string()])),
+        }
+    }
+    if stacks.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nOpenAPI documents that differ from the contract's\n".to_owned();
+    let mut shown: &[String] = &[];
+    for (one, names) in &stacks {
+        if names != shown {
+            let _ = writeln!(text, "{}", names.join(", "));
+            shown = names;
+        }
+        let place = format!("{} {}", one.operation, one.place);
+        let _ = writeln!(text, "    {place:<64} contract: {}; app: {}", one.contract, one.app);
+    }
+    text
+}
+
+/// How stacks take an outage of their database.
+pub fn recovery_table(recovery: &[Recovery]) -> String {
+    if recovery.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nThe database goes away and comes back\n".to_owned();
+    for one in recovery {
+        let state = match one.outcome {
+            RecoveryOutcome::Recovered => "recovers",
+            RecoveryOutcome::DoesNot => "DOESN'T",
+            RecoveryOutcome::NotTried => "not tried",
+        };
+        let _ = writeln!(text, "{:<30} {state:<10} {}", one.stack.to_string(), one.detail);
     }
     text
 }
