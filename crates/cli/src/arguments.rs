@@ -128,6 +128,9 @@ pub struct CheckOptions {
     /// Every row of the field; what can't run is tried again, so that one that became possible is noticed
     #[arg(long, conflicts_with = "stacks")]
     pub all: bool,
+    /// Also take the database away for five seconds in mid-load: does a stack recover? Always with --all
+    #[arg(long)]
+    pub recovery: bool,
 }
 
 /// Options of `dyno up`, and which stacks `dyno check` takes.

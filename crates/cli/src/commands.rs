@@ -177,7 +177,9 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
             dyno_lab::field(&workshop.catalogue, &plan).into_iter().map(|stack| stack.name).collect();
     }
     let logs = workshop.home.path().join("logs");
-    let report = workshop.with_bench(&plan, &logs, options.all, dyno_lab::check)?;
+    let report = workshop.with_bench(&plan, &logs, options.all, |bench| {
+        dyno_lab::check(bench, options.recovery || options.all)
+    })?;
     if common.format == Format::Json {
         let mut output = CheckOutput {
             rows: report.rows.clone(),

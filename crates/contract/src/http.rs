@@ -24,9 +24,14 @@ pub struct Answer {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
+        Self::patient(address, PATIENCE)
+    }
+
+    /// One that waits no longer than this for an answer.
+    pub fn patient(address: SocketAddr, patience: Duration) -> Self {
         let configuration = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(patience))
             .max_redirects(0)
             // Proxies of the environment aren't for loopback.
             .proxy(None)

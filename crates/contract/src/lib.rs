@@ -4,6 +4,7 @@
 mod cases;
 mod difference;
 mod http;
+mod outage;
 mod prove;
 mod schema;
 mod statements;
@@ -12,6 +13,7 @@ mod traffic;
 mod truth;
 
 pub use cases::Cases;
+pub use outage::{Seen, Watch};
 pub use prove::{Proof, Subject, compare_answers, prove};
 pub use tasks::FirstTask;
 pub use traffic::{Expected, Traffic, traffic};

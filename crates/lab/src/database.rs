@@ -10,6 +10,8 @@ use crate::{bench::Bench, error::LabError};
 
 /// Time for the server to accept connections.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for the server to end gently.
+const GRACE: Duration = Duration::from_secs(5);
 /// Connections beyond those of the stacks: dyno's own and PostgreSQL's reserved ones.
 const SPARE_CONNECTIONS: u32 = 20;
 
@@ -21,7 +23,7 @@ pub struct Database {
     pub facts: BTreeMap<String, String>,
     // The child before its folder: it is stopped first.
     child: Option<Child>,
-    _embedded: Option<EmbeddedDatabase>,
+    embedded: Option<EmbeddedDatabase>,
 }
 
 impl Database {
@@ -43,7 +45,27 @@ impl Database {
         let address =
             if embedded.is_some() { "embedded".to_owned() } else { database::without_password(&url) };
         facts.insert("address".to_owned(), address);
-        Ok(Self { url, facts, child, _embedded: embedded })
+        Ok(Self { url, facts, child, embedded })
+    }
+
+    /// Whether it is dyno's own, to stop and start.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Stops dyno's own server; its data stay.
+    pub fn go_away(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.stop(GRACE);
+        }
+    }
+
+    /// Starts dyno's own server again on the same data and port.
+    pub fn come_back(&mut self, bench: &Bench<'_>) -> Result<(), LabError> {
+        if let Some(embedded) = &self.embedded {
+            self.child = Some(start_child(bench, embedded)?);
+        }
+        Ok(())
     }
 
     /// CPU time of the server so far, in nanoseconds; 0 when it isn't dyno's child.
@@ -54,9 +76,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(child) = self.child.take() {
-            child.stop(Duration::from_secs(5));
-        }
+        self.go_away();
     }
 }
 
@@ -67,12 +87,17 @@ fn start_embedded(bench: &Bench<'_>, stacks: usize) -> Result<(Child, EmbeddedDa
         bench.order.plan.capacity.connections * u32::try_from(stacks).unwrap_or(1) + SPARE_CONNECTIONS;
     let embedded = bench
         .provision(|context| postgres(context)?.database(context, port, &bench.cpus.database, connections))?;
+    let child = start_child(bench, &embedded)?;
+    database::create(&embedded.admin_url, DATABASE)?;
+    Ok((child, embedded))
+}
+
+fn start_child(bench: &Bench<'_>, embedded: &EmbeddedDatabase) -> Result<Child, LabError> {
     let child = bench.supervisor.start(&embedded.child)?;
     let mut probe = || match database::connect(&embedded.admin_url) {
         Ok(_) => Readiness::Ready,
         Err(error) => Readiness::NotYet(error.to_string()),
     };
     child.wait_ready(&mut probe, PATIENCE)?;
-    database::create(&embedded.admin_url, DATABASE)?;
-    Ok((child, embedded))
+    Ok(child)
 }

@@ -7,6 +7,7 @@ mod broker;
 mod database;
 mod error;
 mod groups;
+mod outage;
 mod prepare;
 mod proof;
 mod run;

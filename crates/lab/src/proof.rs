@@ -14,6 +14,7 @@ use crate::{
     bench::Bench,
     database::Database,
     error::LabError,
+    outage::outage,
     prepare::{Prepared, prepare_all},
     up::Running,
 };
@@ -42,16 +43,21 @@ pub(crate) struct Proven {
     pub memory_bytes: BTreeMap<StackName, u64>,
 }
 
-/// Prepares and proves the plan's stacks.
+/// Prepares and proves the plan's stacks; with `recovery`, also takes their database away and gives it back.
 ///
 /// # Errors
 /// The database, the cases or the disk; a stack's own failure is a row.
-pub fn check(bench: &Bench<'_>) -> Result<CheckReport, LabError> {
+pub fn check(bench: &Bench<'_>, recovery: bool) -> Result<CheckReport, LabError> {
     let (prepared, mut not_run) = prepare_all(bench)?;
     // One at a time is up, and the one before may still be on its way out.
-    let database = Database::start(bench, 2)?;
+    let mut database = Database::start(bench, 2)?;
     let (cases, truth) = read_truth(bench, &database)?;
-    let mut report = prove_all(bench, &prepared, &database, &cases, &truth)?.report;
+    let Proven { mut report, stacks, .. } = prove_all(bench, &prepared, &database, &cases, &truth)?;
+    let right = |one: &&Prepared| stacks.iter().any(|stack| stack.stack == *one.name());
+    for one in prepared.iter().filter(right).filter(|_| recovery) {
+        bench.go_on()?;
+        report.recovery.push(outage(bench, one, &mut database, &truth)?);
+    }
     not_run.append(&mut report.not_run);
     Ok(CheckReport { not_run, ..report })
 }
