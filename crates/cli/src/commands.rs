@@ -12,7 +12,7 @@ use dyno_model::{
     StackName, StackPattern, check::CheckOutcome, event::Event, output::CheckOutput, plan::Plan,
     record::NotRunKind,
 };
-use dyno_plan::{Catalogue, find_plan, read_plan};
+use dyno_plan::{Catalogue, find_plan, read_interpreters, read_plan};
 use dyno_provision::{Context, Home, doctor};
 use dyno_record::RunFolder;
 
@@ -41,7 +41,7 @@ struct Workshop<'a> {
 impl<'a> Workshop<'a> {
     fn open(common: &'a Common) -> Result<Self, Error> {
         let catalogue = Catalogue::read(&project().join("stacks"))?;
-        let home = Home::open(Home::locate())?;
+        let home = Home::open(Home::locate())?.knowing(read_interpreters(&catalogue.folder)?);
         Ok(Self { common, catalogue, home, display: Display::new(common.quiet) })
     }
 
@@ -173,8 +173,11 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
     let workshop = Workshop::open(common)?;
     let mut plan = workshop.plan_for(&options.stacks)?;
     if options.all {
-        plan.stacks =
-            dyno_lab::field(&workshop.catalogue, &plan).into_iter().map(|stack| stack.name).collect();
+        let context = Context { home: &workshop.home, setup: common.setup, echo: &|_| {} };
+        plan.stacks = dyno_lab::field(context, &workshop.catalogue, &plan)
+            .into_iter()
+            .map(|stack| stack.name)
+            .collect();
     }
     let logs = workshop.home.path().join("logs");
     let report = workshop.with_bench(&plan, &logs, options.all, |bench| {

@@ -36,6 +36,7 @@ pub fn code(error: &Error) -> u8 {
             LabError::Contract(_)
             | LabError::Supervise(_)
             | LabError::NothingToMeasure(_)
+            | LabError::CannotRun(_)
             | LabError::System { .. } => NOTHING_MEASURED,
         };
     }
@@ -59,6 +60,7 @@ fn provision(error: &ProvisionError) -> u8 {
         ProvisionError::Missing { .. } | ProvisionError::Command { .. } | ProvisionError::CannotRun(_) => {
             MISSING
         }
+        ProvisionError::Settings { .. } => USAGE,
         ProvisionError::Io { .. } => FILES,
         ProvisionError::Locked { .. } => LOCKED,
         ProvisionError::Database { .. } | ProvisionError::Broker { .. } => NOTHING_MEASURED,

@@ -31,7 +31,8 @@ fn python_is_formatted_linted_and_tested() {
     let stacks = repository().join("stacks/python");
     let locks = repository().join("stacks/tools/dev/locks");
     let lock = |version: &str| locks.join(format!("{version}.txt"));
-    let python = interpreters().into_iter().find(|one| lock(&one.name).is_file()).unwrap();
+    let all = interpreters(context).unwrap();
+    let python = all.into_iter().find(|one| lock(&one.name).is_file()).unwrap();
     let tools = python_environment(context, &python, &[lock(&python.name)], "dev").unwrap();
     for folder in [stacks, repository().join("benches")] {
         let tool = |arguments: &[&str]| {

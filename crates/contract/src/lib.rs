@@ -4,6 +4,7 @@
 mod cases;
 mod difference;
 mod http;
+mod interpreter;
 mod outage;
 mod prove;
 mod schema;
@@ -13,6 +14,7 @@ mod traffic;
 mod truth;
 
 pub use cases::Cases;
+pub use interpreter::{Mismatch, module_with_gil, runs_on};
 pub use outage::{Seen, Watch};
 pub use prove::{Proof, Subject, compare_answers, prove};
 pub use tasks::FirstTask;

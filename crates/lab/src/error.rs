@@ -24,6 +24,9 @@ pub enum LabError {
     /// The run folder can't be written or read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A stack runs, but not as its name says, for a known reason.
+    #[error("{0}")]
+    CannotRun(String),
     /// The first Ctrl-C.
     #[error("stopped; what was measured is kept")]
     Stopped,

@@ -9,7 +9,7 @@ use std::{
 
 use dyno_model::{
     StackName,
-    catalogue::{CannotRun, Language, Processes, Protocol, Upstream},
+    catalogue::{CannotRun, EventMethod, Language, Processes, Protocol, Upstream},
     child::ChildSpec,
     event::Step,
     plan::Plan,
@@ -18,7 +18,7 @@ use dyno_model::{
 use dyno_plan::{Catalogue, FrontEntry, ResolvedStack, WorkerEntry};
 use dyno_provision::{
     BrokerUrl, Context, Interpreter, Nginx, ProvisionError, PythonEnvironment, free_port, go_build,
-    interpreters, nginx, python_environment, redis,
+    interpreters, nginx, provide, python_environment, redis,
 };
 
 use crate::{bench::Bench, error::LabError};
@@ -31,6 +31,8 @@ pub struct Prepared {
     pub lock_sha256: String,
     /// Why the catalogue says that it can't run, when it is tried all the same.
     pub impossible: Option<CannotRun>,
+    /// The name of the interpreter that it runs on.
+    pub interpreter: Option<String>,
     program: Program,
     nginx: Option<Nginx>,
 }
@@ -62,6 +64,7 @@ pub struct Commands {
 /// Prepares every stack of the plan; what can't be prepared is a row with its reason.
 pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRun>), LabError> {
     let (mut prepared, mut not_run) = (Vec::new(), Vec::new());
+    one_nginx(bench)?;
     for name in &bench.order.plan.stacks {
         bench.go_on()?;
         bench.step(Step::Prepare, name.to_string());
@@ -112,6 +115,20 @@ fn prepare_broker(
     }
 }
 
+/// Builds an nginx with every event method before any front is prepared, if a front of the plan wants one: all fronts
+/// use it from then on, because two builds differ in more than the method.
+fn one_nginx(bench: &Bench<'_>) -> Result<(), LabError> {
+    for name in &bench.order.plan.stacks {
+        let stack = bench.order.catalogue.resolve(name)?;
+        let method = stack.front.and_then(|entry| entry.front.event_method);
+        if matches!(method, Some(EventMethod::Poll | EventMethod::Select)) {
+            // Why it can't be had is said at the stack's own turn.
+            let _ = bench.provision(|context| nginx(context, method));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a stack could run now: `Ok` with what `--setup` would fetch first (often nothing), else why not.
 ///
 /// # Errors
@@ -134,7 +151,7 @@ fn prepare(
     try_impossible: bool,
 ) -> Result<Prepared, ProvisionError> {
     let front = match &stack.front {
-        Some(_) => Some(nginx(context)?),
+        Some(entry) => Some(nginx(context, entry.front.event_method)?),
         None => None,
     };
     let python = stack.app.app.language == Language::Python;
@@ -146,10 +163,12 @@ fn prepare(
         known => Ok(known.cloned()),
     };
     let mut impossible = if python { None } else { known(None)? };
+    let mut name_of_interpreter = None;
     let (program, lock_sha256) = match stack.app.app.language {
         Language::Python => {
-            let interpreter = interpreter_of(&stack, wanted.map(String::as_str))?;
+            let interpreter = interpreter_of(context, &stack, wanted.map(String::as_str))?;
             impossible = known(Some(&interpreter.name))?;
+            name_of_interpreter = Some(interpreter.name.clone());
             let locks = locks_of(&stack, &interpreter.name)?;
             let name = format!("{}-{}", stack.name.app, stack.name.server);
             let environment = python_environment(context, &interpreter, &locks, &name)?;
@@ -167,22 +186,23 @@ fn prepare(
             });
         }
     };
-    Ok(Prepared { stack, lock_sha256, program, nginx: front, impossible })
+    Ok(Prepared { stack, lock_sha256, interpreter: name_of_interpreter, program, nginx: front, impossible })
 }
 
 /// The interpreter asked for, or the newest that has locks for this stack.
-fn interpreter_of(stack: &ResolvedStack, wanted: Option<&str>) -> Result<Interpreter, ProvisionError> {
-    let all = interpreters();
-    let there = all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-    let missing = |what: String, remedy: String| ProvisionError::Missing { what, remedy };
+fn interpreter_of(
+    context: Context<'_>,
+    stack: &ResolvedStack,
+    wanted: Option<&str>,
+) -> Result<Interpreter, ProvisionError> {
     if let Some(wanted) = wanted {
-        return all.iter().find(|one| one.name == wanted).cloned().ok_or_else(|| {
-            missing(format!("Python {wanted}"), format!("install it, or choose one of {there}"))
-        });
+        return provide(context, wanted);
     }
-    all.into_iter().find(|one| stack.has_locks(&one.name)).ok_or_else(|| {
-        let remedy = format!("install Python 3.13 from your system's packages; found {there}");
-        missing(format!("an interpreter that {} has locks for", stack.name), remedy)
+    let all = interpreters(context)?;
+    let there = all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+    all.into_iter().find(|one| stack.has_locks(&one.name)).ok_or_else(|| ProvisionError::Missing {
+        what: format!("an interpreter that {} has locks for", stack.name),
+        remedy: format!("install Python 3.13 from your system's packages; found {there}"),
     })
 }
 
@@ -205,11 +225,11 @@ fn locks_of(stack: &ResolvedStack, interpreter: &str) -> Result<Vec<PathBuf>, Pr
 }
 
 /// Every row of the field (`Catalogue::field`), on the interpreters that have locks.
-pub fn field(catalogue: &Catalogue, plan: &Plan) -> Vec<ResolvedStack> {
+pub fn field(context: Context<'_>, catalogue: &Catalogue, plan: &Plan) -> Vec<ResolvedStack> {
     let usual = plan.interpreter.clone().or_else(|| {
         let stacks = catalogue.stacks();
         let python = stacks.iter().find(|stack| stack.app.app.language == Language::Python)?;
-        Some(interpreter_of(python, None).ok()?.name)
+        Some(interpreter_of(context, python, None).ok()?.name)
     });
     let others: Vec<String> =
         catalogue.interpreters().into_iter().filter(|name| Some(name) != usual.as_ref()).collect();
@@ -237,7 +257,7 @@ pub fn packages(
     if stack.app.app.language != Language::Python {
         return Ok(None);
     }
-    let interpreter = interpreter_of(&stack, wanted.as_deref())?.name;
+    let interpreter = interpreter_of(context, &stack, wanted.as_deref())?.name;
     let prepared = prepare(context, stack, plan, false)?;
     Ok(match prepared.program {
         Program::Python(environment) => Some(Installed { interpreter, packages: environment.packages }),

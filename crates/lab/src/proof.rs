@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dyno_contract::{Cases, Proof, Subject, Truth, compare_answers, prove};
+use dyno_contract::{
+    Cases, Mismatch, Proof, Subject, Truth, compare_answers, module_with_gil, prove, runs_on,
+};
 use dyno_model::{
     Operation, StackName,
     check::{CheckOutcome, CheckRow, Recovery, SchemaDifference},
@@ -111,12 +113,16 @@ pub(crate) fn prove_all(
                 proven.report.differences.extend(proof.differences.iter().cloned());
                 proofs.push((one.name().clone(), proof));
             }
-            Err(LabError::Supervise(_)) if one.impossible.is_some() => {
+            Err(LabError::Supervise(_) | LabError::CannotRun(_)) if one.impossible.is_some() => {
                 proven.report.not_run.extend(as_known(one));
             }
             Err(error @ LabError::Supervise(_)) => {
                 let (stack, reason) = (one.name().clone(), error.to_string());
                 proven.report.not_run.push(NotRun { stack, reason, kind: NotRunKind::Failed });
+            }
+            Err(LabError::CannotRun(reason)) => {
+                let stack = one.name().clone();
+                proven.report.not_run.push(NotRun { stack, reason, kind: NotRunKind::Impossible });
             }
             Err(error) => return Err(error),
         }
@@ -162,6 +168,24 @@ fn prove_one(
             if row.outcome == CheckOutcome::Fail {
                 row.detail = format!("{} ({what}; its log ends: {log_tail})", row.detail);
             }
+        }
+    }
+    // After the cases: only now is everything imported that ever will be.
+    let offered = !one.stack.app.app.not_offered.contains_key(&Operation::About);
+    if let Some(name) = one.interpreter.as_ref().filter(|_| offered && running.ended().is_none()) {
+        match runs_on(name, running.address) {
+            Err(Mismatch::GilOn) => {
+                let log = running.log();
+                let module = module_with_gil(&log).unwrap_or("a module that the log doesn't name");
+                return Err(LabError::CannotRun(format!("the GIL came back on: {module}")));
+            }
+            Err(Mismatch::Another(words)) => {
+                for row in proof.rows.iter_mut().filter(|row| row.operation == Operation::About) {
+                    row.outcome = CheckOutcome::Fail;
+                    row.detail = words.clone();
+                }
+            }
+            Ok(()) => {}
         }
     }
     let memory_bytes = running.usage().memory_bytes;

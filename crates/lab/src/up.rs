@@ -149,11 +149,20 @@ impl<'a> Running<'a> {
         self.children.iter().find_map(|(role, child)| Some(format!("the {role} ended: {}", child.exit()?)))
     }
 
-    /// The last lines of the server's log.
+    /// The last lines of the children's logs.
     pub fn log_tail(&self) -> String {
+        self.last_lines(60)
+    }
+
+    /// All that the children have logged.
+    pub fn log(&self) -> String {
+        self.last_lines(usize::MAX)
+    }
+
+    fn last_lines(&self, lines: usize) -> String {
         self.children
             .iter()
-            .map(|(_, child)| child.log_tail(60))
+            .map(|(_, child)| child.log_tail(lines))
             .filter(|tail| !tail.is_empty())
             .collect::<Vec<_>>()
             .join("\n")

@@ -46,7 +46,7 @@ impl Nginx {
 
     fn try_start(settings: &str) -> Option<Self> {
         let home = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).unwrap();
-        let part = nginx(Context { home: &home, setup: true, echo: &|_| {} }).unwrap();
+        let part = nginx(Context { home: &home, setup: true, echo: &|_| {} }, None).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display().to_string();
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -9,6 +9,7 @@ pub mod child;
 pub mod event;
 pub mod fingerprint;
 pub mod histogram;
+pub mod interpreter;
 pub mod load;
 pub mod operation;
 pub mod output;

@@ -4,10 +4,12 @@
 mod catalogue;
 mod error;
 mod file;
+mod interpreters;
 mod order;
 pub mod traffic;
 
 pub use catalogue::{AppEntry, Catalogue, FrontEntry, Meeting, ResolvedStack, ServerEntry, WorkerEntry};
 pub use error::PlanError;
 pub use file::{PlanFile, PlanSummary, find_plan, list_plans, read_plan};
+pub use interpreters::read_interpreters;
 pub use order::{SliceKind, SlicePlan, block_order, block_seed};

@@ -69,34 +69,13 @@ impl Wanted<'_> {
         format!("{}\n{}\n{sources}", self.packages.join(" "), self.libraries.join(" "))
     }
 
-    /// Downloads the packages with lists of our own, for the system's may be empty and need rights to fill.
+    /// Downloads the packages and unpacks them.
     fn unpack(&self, context: Context<'_>, folder: &Path) -> Result<(), ProvisionError> {
-        let (lists, cache, packages, root) =
-            (folder.join("lists"), folder.join("cache"), folder.join("packages"), folder.join("root"));
         let _ = fs::remove_dir_all(folder);
-        for path in [&lists.join("partial"), &cache.join("archives/partial"), &packages, &root] {
-            fs::create_dir_all(path).map_err(ProvisionError::io(path))?;
-        }
-        let mut options = vec![
-            format!("Dir::State::Lists={}", lists.display()),
-            format!("Dir::Cache={}", cache.display()),
-            "Debug::NoLocking=1".to_owned(),
-            "APT::Sandbox::User=".to_owned(),
-        ];
-        if let Some(text) = self.sources {
-            let path = folder.join("sources.list");
-            fs::write(&path, text).map_err(ProvisionError::io(&path))?;
-            options.push(format!("Dir::Etc::SourceList={}", path.display()));
-            options.push("Dir::Etc::SourceParts=-".to_owned());
-        }
-        let apt = |arguments: &[&str]| {
-            let options = options.iter().flat_map(|option| ["-o", option.as_str()]);
-            Outside::new(context, "apt-get")
-                .args(["-q"])
-                .args(options)
-                .args(arguments.iter().copied())
-                .folder(&packages)
-        };
+        let (packages, root) = (folder.join("packages"), folder.join("root"));
+        fs::create_dir_all(&root).map_err(ProvisionError::io(&root))?;
+        let apt = Apt::new(folder, self.sources)?;
+        let apt = |arguments: &[&str]| apt.command(context, arguments, &packages);
         apt(&["update"]).run()?;
         apt(&[&["download"], self.packages].concat()).run()?;
         for library in self.libraries {
@@ -106,10 +85,55 @@ impl Wanted<'_> {
         for entry in fs::read_dir(&packages).map_err(ProvisionError::io(&packages))?.flatten() {
             Outside::new(context, "dpkg-deb").args(["-x"]).path(&entry.path()).path(&root).run_quietly()?;
         }
-        for path in [&lists, &cache, &packages] {
-            let _ = fs::remove_dir_all(path);
-        }
+        drop(fs::remove_dir_all(&packages));
+        Apt::remove(folder);
         Ok(())
+    }
+}
+
+/// apt with lists of our own, for the system's may be empty and need rights to fill.
+pub(crate) struct Apt {
+    options: Vec<String>,
+}
+
+impl Apt {
+    /// One whose files are in `folder`; `sources` is a text of `sources.list` instead of the system's own.
+    pub fn new(folder: &Path, sources: Option<&str>) -> Result<Self, ProvisionError> {
+        let (lists, cache, packages) = (folder.join("lists"), folder.join("cache"), folder.join("packages"));
+        for path in [&lists.join("partial"), &cache.join("archives/partial"), &packages] {
+            fs::create_dir_all(path).map_err(ProvisionError::io(path))?;
+        }
+        let mut options = vec![
+            format!("Dir::State::Lists={}", lists.display()),
+            format!("Dir::Cache={}", cache.display()),
+            "Debug::NoLocking=1".to_owned(),
+            "APT::Sandbox::User=".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+        ];
+        if let Some(text) = sources {
+            let path = folder.join("sources.list");
+            fs::write(&path, text).map_err(ProvisionError::io(&path))?;
+            options.push(format!("Dir::Etc::SourceList={}", path.display()));
+            options.push("Dir::Etc::SourceParts=-".to_owned());
+        }
+        Ok(Self { options })
+    }
+
+    /// `apt-get` with these arguments in `folder`.
+    pub fn command<'a>(&self, context: Context<'a>, arguments: &[&str], folder: &Path) -> Outside<'a> {
+        let options = self.options.iter().flat_map(|option| ["-o", option.as_str()]);
+        Outside::new(context, "apt-get")
+            .args(["-q"])
+            .args(options)
+            .args(arguments.iter().copied())
+            .folder(folder)
+    }
+
+    /// Removes its lists and cache.
+    pub fn remove(folder: &Path) {
+        for name in ["lists", "cache"] {
+            let _ = fs::remove_dir_all(folder.join(name));
+        }
     }
 }
 

@@ -40,24 +40,24 @@ fn row<T>(part: &str, result: Result<T, ProvisionError>, words: impl FnOnce(T) -
 /// Looks at every part. Installs nothing.
 pub fn examine(context: Context<'_>) -> Vec<Row> {
     let context = Context { setup: false, ..context };
-    let pythons = interpreter::interpreters();
-    let names: Vec<String> =
-        pythons.iter().map(|python| format!("{} ({})", python.version, python.path.display())).collect();
-    let found = if pythons.is_empty() {
-        Err(ProvisionError::missing(
-            "Python 3.11 or newer",
-            "install one from your system's packages or python.org",
-        ))
-    } else {
-        Ok(names.join(", "))
-    };
+    let pythons = interpreter::interpreters(context).and_then(|all| {
+        let names = all.iter().map(|one| format!("{} ({}, {})", one.version, one.origin, one.path.display()));
+        let missing = "install one from your system's packages or python.org";
+        if all.is_empty() {
+            Err(ProvisionError::missing("Python 3.11 or newer", missing))
+        } else {
+            Ok(names.collect::<Vec<_>>().join(", "))
+        }
+    });
     vec![
-        row("Python", found, |names| names),
+        row("Python", pythons, |names| names),
         row("uv", python::uv(context), |path| path.display().to_string()),
         row("PostgreSQL", embedded::postgres(context), |binaries| binaries.version),
         row("Go", go::go(context), |(path, version)| format!("{version} ({})", path.display())),
-        row("nginx", nginx::nginx(context), |nginx| {
-            format!("{} ({})", nginx.version, nginx.binary.display())
+        row("nginx", nginx::nginx(context, None), |nginx| {
+            let methods = nginx.methods();
+            let methods: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+            format!("{} ({}; {})", nginx.version, nginx.binary.display(), methods.join(", "))
         }),
         row("Redis, for workers", redis::redis(context), |redis| {
             format!("{} ({})", redis.version, redis.binary.display())

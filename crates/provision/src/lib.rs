@@ -17,8 +17,11 @@ mod home;
 mod interpreter;
 mod lock;
 mod nginx;
+mod provide;
 mod python;
 mod redis;
+mod relocate;
+mod settings;
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -28,11 +31,13 @@ pub use error::ProvisionError;
 pub use fingerprint::machine_facts;
 pub use go::{Built, go, go_build};
 pub use home::{Home, HomeLock};
-pub use interpreter::{Interpreter, interpreters};
+pub use interpreter::{Interpreter, Origin, interpreters};
 pub use lock::{LockOrder, Locked, lock};
 pub use nginx::{Nginx, nginx};
+pub use provide::provide;
 pub use python::{PythonEnvironment, python_environment, uv};
 pub use redis::{EmbeddedBroker, Redis, redis};
+pub use settings::{Programs, Settings};
 
 /// What every step of provisioning needs.
 #[derive(Clone, Copy)]

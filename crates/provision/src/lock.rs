@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Context, Interpreter, ProvisionError,
     command::Outside,
-    interpreters,
+    provide,
     python::{uv, uv_command},
 };
 
@@ -78,7 +78,7 @@ pub fn lock(context: Context<'_>, order: &LockOrder<'_>) -> Result<Vec<Locked>, 
             uv: uv(context)?,
             cache: context.home.path().join("uv"),
             interpreter,
-            program: program(interpreter)?,
+            program: program(context, interpreter)?,
             constraints: order.stacks.join(format!("constraints/{interpreter}.txt")),
             upgrade: order.upgrade,
         };
@@ -114,15 +114,11 @@ fn is_tool(folder: &Path) -> bool {
 }
 
 /// A plain version needs no program; a free-threaded build or PyPy does, for its wheels differ.
-fn program(name: &str) -> Result<Option<Interpreter>, ProvisionError> {
+fn program(context: Context<'_>, name: &str) -> Result<Option<Interpreter>, ProvisionError> {
     if name.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return Ok(None);
     }
-    let all = interpreters();
-    let found = all.into_iter().find(|one| one.name == name);
-    found
-        .map(Some)
-        .ok_or_else(|| ProvisionError::missing(format!("Python {name}"), "install it, or lock without it"))
+    provide(context, name).map(Some)
 }
 
 impl Resolver<'_> {

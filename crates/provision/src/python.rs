@@ -12,7 +12,7 @@ use crate::{
     Context,
     command::Outside,
     error::ProvisionError,
-    interpreter::{Interpreter, interpreters},
+    interpreter::{Interpreter, for_tools},
 };
 
 /// Written last into what was made: what has none was interrupted, and is made again.
@@ -69,8 +69,7 @@ pub fn uv(context: Context<'_>) -> Result<PathBuf, ProvisionError> {
             "run again with --setup",
         ));
     }
-    let all = interpreters();
-    let python = all.first().ok_or_else(no_python)?;
+    let python = for_tools(context)?;
     let lock = write_lock(context, "uv", UV)?;
     // pip alone, not a venv: distributions that part Python in pieces leave venv's seed out more often.
     let pip =
@@ -90,10 +89,6 @@ pub fn uv(context: Context<'_>) -> Result<PathBuf, ProvisionError> {
         })?;
     fs::write(folder.join(COMPLETE), "").map_err(ProvisionError::io(&folder))?;
     Ok(program)
-}
-
-fn no_python() -> ProvisionError {
-    ProvisionError::missing("a Python 3.11 or newer", "install one from your system's packages or python.org")
 }
 
 /// A program on `PATH` that is no pyenv shim.

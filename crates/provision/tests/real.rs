@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dyno_model::interpreter::Interpreters;
 use dyno_provision::{
-    Context, DATABASE, Home, ProvisionError, database, free_port, interpreters, postgres, python_environment,
-    redis,
+    Context, DATABASE, Home, Origin, ProvisionError, database, free_port, interpreters, postgres, provide,
+    python_environment, redis,
 };
 
 /// A folder that other users may enter, for PostgreSQL is one when this is root.
@@ -50,7 +51,7 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
         .skip_while(|line| !line.starts_with("tornado=="))
         .take_while(|line| line.starts_with("tornado==") || line.starts_with("    --hash"));
     fs::write(&lock, one.collect::<Vec<_>>().join("\n")).unwrap();
-    let python = interpreters().remove(0);
+    let python = interpreters(context(false)).unwrap().remove(0);
 
     let error = python_environment(context(false), &python, std::slice::from_ref(&lock), "t").unwrap_err();
     assert!(
@@ -152,4 +153,33 @@ fn a_real_broker_answers_only_who_knows_its_password() {
     drop(running);
     drop(broker);
     assert_eq!(fs::read_dir(home.path().join("brokers")).unwrap().count(), 0, "its folder went with it");
+}
+
+/// trixie is a stable release: unlike sid's, its packages are there tomorrow.
+#[test]
+fn an_interpreter_of_another_release_runs_on_its_own_libraries() {
+    if !fs::read_to_string("/etc/os-release").unwrap_or_default().lines().any(|line| line == "ID=debian") {
+        println!("skipped: this system isn't Debian, whose mirror is needed");
+        return;
+    }
+    let folder = open_folder();
+    let known: Interpreters = toml::from_str(include_str!("../../../stacks/interpreters.toml")).unwrap();
+    let mut pypy = known.get("pypy3.11").unwrap().clone();
+    pypy.uv = None;
+    let known = Interpreters { interpreter: vec![pypy] };
+    let home = Home::open(folder.path().join("home")).unwrap().knowing(known);
+    let context = |setup| Context { home: &home, setup, echo: &|_| {} };
+    if interpreters(context(false)).unwrap().iter().any(|one| one.name == "pypy3.11") {
+        println!("skipped: this machine has a PyPy of its own, which comes first");
+        return;
+    }
+    assert!(provide(context(false), "pypy3.11").unwrap_err().to_string().contains("--setup"));
+    let made = provide(context(true), "pypy3.11").unwrap();
+    assert_eq!((made.name.as_str(), made.origin), ("pypy3.11", Origin::Debian));
+    let script = "import ssl, sqlite3, ctypes, os; \
+        print(*sorted({line.split()[-1] for line in open(f'/proc/{os.getpid()}/maps') if 'libc.so' in line}))";
+    let output = Command::new(&made.path).args(["-c", script]).output().unwrap();
+    let libc = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(libc.starts_with(&home.path().display().to_string()), "{libc} {output:?}");
+    assert_eq!(provide(context(false), "pypy3.11").unwrap(), made, "from the cache");
 }

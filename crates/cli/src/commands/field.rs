@@ -26,8 +26,11 @@ pub fn list(common: &Common, options: &ListOptions) -> Result<ExitCode, Error> {
     let context = Context { home: &workshop.home, setup: false, echo: &|_| {} };
     let mut rows: ListOutput = Vec::new();
     let mut titles = Vec::new();
-    let stacks =
-        if options.all { dyno_lab::field(&workshop.catalogue, &plan) } else { workshop.catalogue.stacks() };
+    let stacks = if options.all {
+        dyno_lab::field(context, &workshop.catalogue, &plan)
+    } else {
+        workshop.catalogue.stacks()
+    };
     for stack in stacks {
         let (name, title) =
             (stack.name.clone(), format!("{} on {}", stack.app.app.title, stack.server.server.title));
@@ -93,7 +96,7 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
         |argv: &[String]| workshop.display.show(&dyno_model::event::Event::Command { argv: argv.to_vec() });
     let context = Context { home: &workshop.home, setup: common.setup, echo: &echo };
     let stacks = match options.stacks.as_slice() {
-        [] => dyno_lab::field(&workshop.catalogue, &plan),
+        [] => dyno_lab::field(context, &workshop.catalogue, &plan),
         named => {
             let names = workshop.expand(named)?;
             names.iter().map(|name| workshop.catalogue.resolve(name)).collect::<Result<_, _>>()?
