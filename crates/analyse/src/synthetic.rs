@@ -49,6 +49,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
             interpreter: None,
             capacity: Capacity { workers: 2, threads: 4, connections: 8 },
             data: Data { contacts: 1000, seed: 1 },
+            pooler: None,
             design: Design {
                 blocks: 8,
                 most_blocks: 8,

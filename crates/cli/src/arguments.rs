@@ -6,7 +6,7 @@ pub mod truth;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dyno_model::{Span, StackPattern};
+use dyno_model::{Span, StackPattern, plan::Pooler};
 use dyno_provision::BrokerUrl;
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
@@ -139,6 +139,9 @@ pub struct Stacks {
     /// Stacks, written `app/server[/front][@interpreter]`, `*` for any letters; without any, those of the default plan
     #[arg(value_name = "STACK")]
     pub stacks: Vec<StackPattern>,
+    /// What stands between the stacks and the database: pgbouncer
+    #[arg(long, value_name = "NAME")]
+    pub pooler: Option<Pooler>,
 }
 
 /// Options of `dyno list`.

@@ -63,6 +63,7 @@ impl<'a> Workshop<'a> {
     /// The default plan with these stacks instead of its own, if any are named.
     fn plan_for(&self, options: &Stacks) -> Result<Plan, Error> {
         let mut plan = self.default_plan()?;
+        plan.pooler = options.pooler.or(plan.pooler);
         if !options.stacks.is_empty() {
             plan.stacks = self.expand(&options.stacks)?;
             plan.baseline = plan.stacks[0].clone();

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dyno_model::event::Step;
-use dyno_provision::{DATABASE, EmbeddedDatabase, database, free_port, postgres};
+use dyno_model::{event::Step, plan::Pooler};
+use dyno_provision::{
+    DATABASE, DatabasePooler, EmbeddedDatabase, ProvisionError, database, free_port, pgbouncer, postgres,
+};
 use dyno_supervise::{Child, Readiness};
 
 use crate::{bench::Bench, error::LabError};
@@ -17,10 +19,15 @@ const SPARE_CONNECTIONS: u32 = 20;
 
 /// A database that is up and loaded.
 pub struct Database {
-    /// Its address for apps.
+    /// Its own address, for dyno.
     pub url: String,
+    /// The address for apps: its own, or its pooler's.
+    pub url_for_apps: String,
+    /// What apps are told of the pooler, as variables of their environment.
+    pub environment: BTreeMap<&'static str, String>,
     /// Version, settings and what was loaded, for the record.
     pub facts: BTreeMap<String, String>,
+    pooler: Option<(Child, DatabasePooler)>,
     // The child before its folder: it is stopped first.
     child: Option<Child>,
     embedded: Option<EmbeddedDatabase>,
@@ -45,7 +52,20 @@ impl Database {
         let address =
             if embedded.is_some() { "embedded".to_owned() } else { database::without_password(&url) };
         facts.insert("address".to_owned(), address);
-        Ok(Self { url, facts, child, embedded })
+        let mut database = Self {
+            url_for_apps: url.clone(),
+            url,
+            environment: BTreeMap::new(),
+            facts,
+            pooler: None,
+            child,
+            embedded,
+        };
+        match bench.order.plan.pooler {
+            Some(Pooler::PgBouncer) => database.start_pgbouncer(bench, stacks)?,
+            None => {}
+        }
+        Ok(database)
     }
 
     /// Whether it is dyno's own, to stop and start.
@@ -68,14 +88,53 @@ impl Database {
         Ok(())
     }
 
-    /// CPU time of the server so far, in nanoseconds; 0 when it isn't dyno's child.
+    /// Puts PgBouncer between the apps and the server. All stacks share its connections to the server, the plan's
+    /// budget, for one is under load at a time.
+    fn start_pgbouncer(&mut self, bench: &Bench<'_>, stacks: usize) -> Result<(), LabError> {
+        let system = |source| LabError::System { what: "a free loopback port".to_owned(), source };
+        let port = free_port().map_err(system)?;
+        let capacity = &bench.order.plan.capacity;
+        let clients = capacity.connections * u32::try_from(stacks).unwrap_or(1) + SPARE_CONNECTIONS;
+        let pooler = bench.provision(|context| {
+            let found = pgbouncer(context)?;
+            let budget = (capacity.connections, clients);
+            Ok::<_, ProvisionError>((
+                found.pooler(context, port, &self.url, &bench.cpus.database, budget)?,
+                found,
+            ))
+        });
+        let (pooler, found) = pooler?;
+        let child = bench.supervisor.start(&pooler.child)?;
+        let mut probe = || match database::connect(&pooler.url) {
+            Ok(_) => Readiness::Ready,
+            Err(error) => Readiness::NotYet(error.to_string()),
+        };
+        child.wait_ready(&mut probe, PATIENCE)?;
+        let prepared = if found.keeps_prepared_statements() { "1" } else { "0" };
+        self.environment = BTreeMap::from([
+            ("DYNO_POOLER", Pooler::PgBouncer.name().to_owned()),
+            ("DYNO_PREPARED_STATEMENTS", prepared.to_owned()),
+        ]);
+        let words = format!("PgBouncer {}, a connection for a transaction", found.version);
+        self.facts.insert("pooler".to_owned(), words);
+        self.facts.insert("pooler: server connections".to_owned(), capacity.connections.to_string());
+        self.url_for_apps = pooler.url.clone();
+        self.pooler = Some((child, pooler));
+        Ok(())
+    }
+
+    /// CPU time of the server and its pooler so far, in nanoseconds; 0 when they aren't dyno's children.
     pub fn cpu_ns(&self) -> u64 {
-        self.child.as_ref().map_or(0, Child::cpu_ns)
+        let pooler = self.pooler.as_ref().map_or(0, |(child, _)| child.cpu_ns());
+        pooler + self.child.as_ref().map_or(0, Child::cpu_ns)
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if let Some((child, _pooler)) = self.pooler.take() {
+            child.stop(GRACE);
+        }
         self.go_away();
     }
 }

@@ -21,7 +21,7 @@ use dyno_provision::{
     interpreters, nginx, provide, python_environment, redis,
 };
 
-use crate::{bench::Bench, error::LabError};
+use crate::{bench::Bench, database::Database, error::LabError};
 
 /// A stack with all its parts in the cache.
 pub struct Prepared {
@@ -49,7 +49,7 @@ pub struct Place<'a> {
     /// Sockets and configurations.
     pub folder: &'a Path,
     /// The database.
-    pub database_url: &'a str,
+    pub database: &'a Database,
     /// Bytes of an environment variable that means nothing: memory layouts differ from block to block,
     /// as Mytkowicz et al. (ASPLOS 2009) found that they must.
     pub padding: usize,
@@ -441,7 +441,7 @@ impl Prepared {
             ("LANG", "C.UTF-8".to_owned()),
             ("HOME", place.folder.display().to_string()),
             ("TMPDIR", place.folder.display().to_string()),
-            ("DATABASE_URL", place.database_url.to_owned()),
+            ("DATABASE_URL", place.database.url_for_apps.clone()),
             ("DYNO_POOL_SIZE", pool.to_string()),
             ("DYNO_WORKERS", workers.to_string()),
             ("DYNO_THREADS", threads.to_string()),
@@ -451,6 +451,7 @@ impl Prepared {
             ("DYNO_PORT", address.port().to_string()),
             ("DYNO_PADDING", "x".repeat(place.padding)),
         ]);
+        environment.extend(place.database.environment.clone());
         if self.stack.worker.is_some() {
             let broker = bench.broker()?;
             environment.insert("BROKER_URL", broker.url.clone());

@@ -60,7 +60,7 @@ impl<'a> Running<'a> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let folder = bench.folder.join(port.to_string());
         fs::create_dir_all(&folder).map_err(system(&folder.display().to_string()))?;
-        let place = Place { address, folder: &folder, database_url: &database.url, padding };
+        let place = Place { address, folder: &folder, database, padding };
         let commands = prepared.commands(bench, &place)?;
         let mut running =
             Self { prepared, address, commands: Vec::new(), children: Vec::new(), folder: folder.clone() };

@@ -26,6 +26,9 @@ pub struct Plan {
     pub capacity: Capacity,
     /// What is in the database.
     pub data: Data,
+    /// What stands between the stacks and the database; `None` for nothing.
+    #[serde(default)]
+    pub pooler: Option<Pooler>,
     /// Blocks, slices and budget.
     pub design: Design,
     /// The load of throughput slices.
@@ -52,6 +55,34 @@ pub struct Data {
     pub contacts: u32,
     /// Seed of the rows.
     pub seed: u64,
+}
+
+/// A program that shares a few database connections out over many clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooler {
+    /// PgBouncer, a connection for a transaction.
+    PgBouncer,
+}
+
+impl Pooler {
+    /// Its name in plans and in `DYNO_POOLER`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PgBouncer => "pgbouncer",
+        }
+    }
+}
+
+impl std::str::FromStr for Pooler {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "pgbouncer" => Ok(Self::PgBouncer),
+            _ => Err(format!("`{text}` isn't a pooler: the only one is pgbouncer")),
+        }
+    }
 }
 
 /// Blocks and slices, as METHOD names them.

@@ -8,7 +8,7 @@ use std::{
 
 use dyno_model::{
     Operation, Rate, Span, StackName, StackPattern,
-    plan::{Capacity, Data, Design, Latency, Plan, Throughput},
+    plan::{Capacity, Data, Design, Latency, Plan, Pooler, Throughput},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,6 +40,9 @@ pub struct PlanFile {
     /// What is in the database.
     #[serde(default)]
     pub data: DataFile,
+    /// How stacks reach the database.
+    #[serde(default)]
+    pub database: DatabaseFile,
     /// Blocks and budget.
     #[serde(default)]
     pub design: DesignFile,
@@ -83,6 +86,14 @@ impl Default for DataFile {
     fn default() -> Self {
         Self { contacts: 10_000, seed: 1 }
     }
+}
+
+/// `[database]`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseFile {
+    /// What stands between the stacks and the database, for instance `"pgbouncer"`; nothing when left out.
+    pub pooler: Option<Pooler>,
 }
 
 /// `[design]`.
@@ -181,11 +192,12 @@ fn example_of(key: &str) -> &'static str {
         "operations" => "operations = [\"hello\", \"types\", \"contacts_fetch\"]",
         "budget" | "warm_up" | "guard" | "slice" => "budget = \"9m\"   warm_up = \"2s\"   slice = \"250ms\"",
         "interpreter" => "interpreter = \"3.13\"",
+        "pooler" => "pooler = \"pgbouncer\"",
         "blocks" | "most_blocks" => "blocks = 8",
         "connections" | "idle" | "workers" | "threads" | "slices" | "contacts" => "connections = 8",
         key if key.parse::<Operation>().is_ok() => "types = \"200/s\"",
         _ => {
-            "keys are title, stacks, operations, baseline, interpreter, [capacity], [data], [design], [throughput], [latency]; see plans/default.toml"
+            "keys are title, stacks, operations, baseline, interpreter, [capacity], [data], [database], [design], [throughput], [latency]; see plans/default.toml"
         }
     }
 }
@@ -249,6 +261,7 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
         interpreter,
         capacity,
         data,
+        database,
         design,
         throughput,
         latency,
@@ -266,6 +279,7 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
             connections: capacity.connections,
         },
         data: Data { contacts: data.contacts, seed: data.seed },
+        pooler: database.pooler,
         design: Design {
             blocks: design.blocks,
             most_blocks: design.most_blocks.unwrap_or(design.blocks),
@@ -430,6 +444,11 @@ pub(crate) mod tests {
         insta::assert_snapshot!("baseline", bad("baseline = \"tornado/tornado\"\n"));
         insta::assert_snapshot!("unknown_stack", refused(&HEAD.replace("gunicorn", "gunicron")));
         insta::assert_snapshot!("unknown_operation", refused(&HEAD.replace("\"types\"", "\"type\"")));
+        let error = bad("[database]\npooler = \"odyssey\"\n");
+        assert!(
+            error.contains("mine.toml:5: ") && error.contains("example: pooler = \"pgbouncer\""),
+            "{error}"
+        );
         insta::assert_snapshot!("not_TOML", refused("title = \n"));
     }
 

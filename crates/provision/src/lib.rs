@@ -17,11 +17,13 @@ mod home;
 mod interpreter;
 mod lock;
 mod nginx;
+mod pgbouncer;
 mod provide;
 mod python;
 mod redis;
 mod relocate;
 mod settings;
+mod unprivileged;
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -34,6 +36,7 @@ pub use home::{Home, HomeLock};
 pub use interpreter::{Interpreter, Origin, interpreters};
 pub use lock::{LockOrder, Locked, lock};
 pub use nginx::{Nginx, nginx};
+pub use pgbouncer::{DatabasePooler, PgBouncer, pgbouncer};
 pub use provide::provide;
 pub use python::{PythonEnvironment, python_environment, uv};
 pub use redis::{EmbeddedBroker, Redis, redis};

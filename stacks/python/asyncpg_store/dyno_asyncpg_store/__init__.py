@@ -14,7 +14,11 @@ UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceEr
 def create_pool():
     """A pool of this process's size; use it with `async with`. A connection that was lost is opened anew."""
     return asyncpg.create_pool(
-        settings.DATABASE_URL, min_size=settings.POOL_SIZE, max_size=settings.POOL_SIZE
+        settings.DATABASE_URL,
+        min_size=settings.POOL_SIZE,
+        max_size=settings.POOL_SIZE,
+        # asyncpg's own default, or none behind a pooler that forgets prepared statements.
+        statement_cache_size=100 if settings.PREPARED_STATEMENTS else 0,
     )
 
 

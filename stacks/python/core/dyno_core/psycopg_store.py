@@ -20,7 +20,10 @@ DatabaseAway = OperationalError
 # use (`check`), for that is one more round trip in each request.
 pool = ConnectionPool(
     settings.DATABASE_URL,
-    kwargs={"connect_timeout": settings.CONNECT_TIMEOUT},
+    kwargs={
+        "connect_timeout": settings.CONNECT_TIMEOUT,
+        "prepare_threshold": settings.PREPARE_THRESHOLD,
+    },
     min_size=settings.POOL_SIZE,
     max_size=settings.POOL_SIZE,
     timeout=settings.POOL_TIMEOUT,

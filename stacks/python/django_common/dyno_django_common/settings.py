@@ -22,8 +22,11 @@ DATABASES = {
         "USER": _parts["user"],
         "PASSWORD": _parts["password"],
         "NAME": _parts["dbname"],
+        # A pooler that gives a connection for a transaction can't hold a cursor beyond it.
+        "DISABLE_SERVER_SIDE_CURSORS": bool(settings.POOLER),
         "OPTIONS": {
             "connect_timeout": settings.CONNECT_TIMEOUT,
+            "prepare_threshold": settings.PREPARE_THRESHOLD,
             "pool": {
                 "min_size": settings.POOL_SIZE,
                 "max_size": settings.POOL_SIZE,

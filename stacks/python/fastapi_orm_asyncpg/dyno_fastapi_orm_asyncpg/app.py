@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from typing import Annotated
+from uuid import uuid4
 
 from fastapi import Depends
 from sqlalchemy import URL, func, select, text
@@ -39,8 +40,20 @@ def database_url():
     )
 
 
+def connect_arguments():
+    """Behind a pooler that forgets prepared statements none is kept, and no two have one name."""
+    if settings.PREPARED_STATEMENTS:
+        return {}
+    return {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"__asyncpg_{uuid4()}__",
+    }
+
+
 engine = create_async_engine(
     database_url(),
+    connect_args=connect_arguments(),
     pool_size=settings.POOL_SIZE,
     max_overflow=0,
     pool_timeout=settings.POOL_TIMEOUT,

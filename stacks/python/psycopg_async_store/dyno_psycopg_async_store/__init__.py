@@ -18,6 +18,7 @@ def create_pool():
         min_size=settings.POOL_SIZE,
         max_size=settings.POOL_SIZE,
         timeout=settings.POOL_TIMEOUT,
+        kwargs={"prepare_threshold": settings.PREPARE_THRESHOLD},
         open=False,
     )
 
