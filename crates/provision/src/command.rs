@@ -77,7 +77,30 @@ impl<'a> Outside<'a> {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(15)..].join("\n");
-        Err(failed(output.status.to_string(), tail))
+        Err(failed(output.status.to_string(), shortened(&lines)))
+    }
+}
+
+/// The first lines, where resolvers say what they couldn't do, and the last, where compilers do.
+fn shortened(lines: &[&str]) -> String {
+    const FIRST: usize = 5;
+    const LAST: usize = 15;
+    if lines.len() <= FIRST + LAST {
+        return lines.join("\n");
+    }
+    [&lines[..FIRST], &["…"], &lines[lines.len() - LAST..]].concat().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_and_the_last_lines_of_a_long_failure_are_kept() {
+        let lines: Vec<String> = (1..=30).map(|number| number.to_string()).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(shortened(&lines[..20]).lines().count(), 20);
+        let text = shortened(&lines);
+        assert!(text.starts_with("1\n2\n3\n4\n5\n…\n16\n") && text.ends_with("\n30"), "{text}");
     }
 }

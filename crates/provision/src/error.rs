@@ -23,7 +23,7 @@ pub enum ProvisionError {
         command: String,
         /// How it ended.
         status: String,
-        /// The last lines that it wrote.
+        /// The first and last lines that it wrote.
         tail: String,
     },
     /// A file or folder.

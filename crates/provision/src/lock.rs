@@ -135,13 +135,13 @@ impl Resolver<'_> {
                 "--no-emit-index-url",
                 "--no-emit-find-links",
             ])
-            .args([
-                "--custom-compile-command",
-                "dyno lock",
-                "--emit-build-options",
-                "--only-binary",
-                ":all:",
-            ]);
+            .args(["--custom-compile-command", "dyno lock", "--emit-build-options"]);
+        // Few projects make wheels for PyPy, and many build there without a compiler.
+        let command = if self.interpreter.starts_with("pypy") {
+            command
+        } else {
+            command.args(["--only-binary", ":all:"])
+        };
         let command = match &self.program {
             None => command.args(["--python-version", self.interpreter]),
             Some(program) => command.args(["--python"]).path(&program.path),

@@ -81,9 +81,19 @@ pub fn pgbouncer(context: Context<'_>) -> Result<PgBouncer, ProvisionError> {
     let mut packages = vec!["pgbouncer"];
     let libraries =
         ["libcares2", "libevent-2.1-7t64", "libevent-2.1-7", "libpam0g", "libssl3t64", "libsystemd0"];
-    // A release's own libc needs all that is linked, with it.
-    let own_libc =
-        ["libc6", "libcap2", "libgcrypt20", "libgpg-error0", "liblz4-1", "liblzma5", "libzstd1", "libaudit1"];
+    // With a release's own libc goes all that is linked with it.
+    let own_libc = [
+        "libc6",
+        "libaudit1",
+        "libcap-ng0",
+        "libcap2",
+        "libgcrypt20",
+        "libgpg-error0",
+        "liblz4-1",
+        "liblzma5",
+        "libzstd1",
+        "zlib1g",
+    ];
     if suite.is_some() {
         packages.extend(own_libc);
     }
@@ -153,9 +163,9 @@ impl PgBouncer {
             Some(Host::Unix(path)) => path.display().to_string(),
             None => Ipv4Addr::LOCALHOST.to_string(),
         };
+        // `*`: whatever name a client asks for, for a name with other letters than ASCII can't be written there.
         let server = format!(
-            "{} = host={} port={} dbname={}",
-            identifier(name),
+            "* = host={} port={} dbname={}",
             quoted(&host),
             config.get_ports().first().copied().unwrap_or(5432),
             quoted(name)
@@ -233,7 +243,7 @@ impl PgBouncer {
     }
 }
 
-/// A name between double quotes, as `[databases]` and the file of users want it.
+/// A word between double quotes, as the file of users wants it.
 fn identifier(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
@@ -283,7 +293,7 @@ mod tests {
         let read = |name: &str| fs::read_to_string(pooler.folder.join(name)).unwrap();
         let text = read("pgbouncer.ini");
         for line in [
-            "\"my-data\" = host='127.0.0.1' port=5 dbname='my-data'",
+            "* = host='127.0.0.1' port=5 dbname='my-data'",
             "pool_mode = transaction",
             "max_db_connections = 8",
             "max_client_conn = 30",
