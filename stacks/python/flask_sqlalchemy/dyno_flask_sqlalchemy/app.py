@@ -34,7 +34,10 @@ app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
     "pool_size": settings.POOL_SIZE,
     "max_overflow": 0,
     "pool_timeout": settings.POOL_TIMEOUT,
-    "connect_args": {"connect_timeout": settings.CONNECT_TIMEOUT},
+    "connect_args": {
+        "connect_timeout": settings.CONNECT_TIMEOUT,
+        "prepare_threshold": settings.PREPARE_THRESHOLD,
+    },
 }
 db.init_app(app)
 
