@@ -1,6 +1,7 @@
 """Runs a WSGI app on cheroot: `serve.py --bind 127.0.0.1:8000 --threads 4 … package.module:app`."""
 
 import argparse
+import os
 import pkgutil
 import signal
 import sys
@@ -37,9 +38,15 @@ def main():
         shutdown_timeout=given.shutdown_timeout,
     )
     server.keep_alive_conn_limit = given.keep_alive_connections
-    # cheroot stops in order when its loop sees SystemExit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    server.safe_start()
+    server.prepare()
+    if isinstance(server.bind_addr, str):
+        # A proxy may run as another user.
+        os.chmod(server.bind_addr, 0o666)
+    try:
+        server.serve()
+    finally:
+        server.stop()
 
 
 main()
