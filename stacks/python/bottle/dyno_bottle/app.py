@@ -54,7 +54,11 @@ def arguments(name):
 
 
 def greeted():
-    return request.query.getunicode("name") or request.forms.getunicode("name")
+    name = request.query.getunicode("name")
+    # Bottle takes every body that isn't multipart for a form.
+    if not name and request.content_type.startswith("application/x-www-form-urlencoded"):
+        name = request.forms.getunicode("name")
+    return name
 
 
 @app.route("/v1/hello", method=["GET", "POST"])
