@@ -108,9 +108,13 @@ def no_task(text):
     return NotFound(f"no task {text[:40]!r}")
 
 
-def _document(body):
+def check_size(body):
     if len(body) > LARGEST_BODY:
         raise Invalid(f"the body is larger than {LARGEST_BODY} bytes")
+
+
+def _document(body):
+    check_size(body)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

@@ -14,6 +14,7 @@ from dyno_core.sql import PERCENT as SQL
 from dyno_fastapi import (
     DOWN,
     REFUSED,
+    SMALL,
     UNKNOWN,
     Contact,
     ContactType,
@@ -112,7 +113,7 @@ async def contact(contact_id: int, cursor: Cursor) -> Contact:
     return await find(cursor, parameters.contact_id(str(contact_id)))
 
 
-@app.post("/contacts", status_code=201, responses=REFUSED)
+@app.post("/contacts", status_code=201, responses=REFUSED, dependencies=SMALL)
 async def contact_create(new: NewContact, cursor: Cursor) -> Contact:
     try:
         async with cursor.begin():

@@ -52,7 +52,12 @@ def page(
     return parameters.page(request.query_params.getlist)
 
 
+async def check_size(request: Request):
+    parameters.check_size(await request.body())
+
+
 PageOf = Annotated[parameters.Page, Depends(page)]
+SMALL = [Depends(check_size)]
 FormName = Annotated[str, Form(alias="name")]
 N = Annotated[int, Path(ge=0, le=34)]
 
@@ -161,7 +166,7 @@ def create_app_with_store(name, driver, lifespan, unreachable):
     async def contact(contact_id: int, store: StoreOf) -> Contact:
         return await store.contact(parameters.contact_id(str(contact_id)))
 
-    @app.post("/contacts", status_code=201, responses=REFUSED)
+    @app.post("/contacts", status_code=201, responses=REFUSED, dependencies=SMALL)
     async def contact_create(new: NewContact, store: StoreOf) -> Contact:
         return await store.create(new)
 

@@ -14,6 +14,7 @@ from dyno_core import parameters, settings
 from dyno_fastapi import (
     DOWN,
     REFUSED,
+    SMALL,
     UNKNOWN,
     Contact,
     ContactType,
@@ -145,7 +146,7 @@ async def contact(contact_id: int, session: SessionOf) -> Contact:
     return await find(session, parameters.contact_id(str(contact_id)))
 
 
-@app.post("/contacts", status_code=201, responses=REFUSED)
+@app.post("/contacts", status_code=201, responses=REFUSED, dependencies=SMALL)
 async def contact_create(new: NewContact, session: SessionOf) -> Contact:
     contact = models.Contact(
         first_name=new.first_name,
