@@ -256,26 +256,29 @@ fn bad_input_is_named_with_an_example_and_its_exit_code() {
         4,
         &["postgres://me@127.0.0.1:1/none", "refused"],
     );
-    refused(
-        &["check", "flask/gunicorn", "--broker", "http://127.0.0.1"],
-        2,
-        &["redis://:password@127.0.0.1:6379/0"],
-    );
-    let unserved = "redis://:secret@127.0.0.1:1/0";
-    refused(
-        &["check", "flask/gunicorn", "--quiet", "--broker", unserved],
-        4,
-        &["the broker redis://@127.0.0.1:1/0: ", "refused"],
-    );
-    let output =
-        bench.dyno(&["check", "fastapi-asyncpg/uvicorn", "--quiet", "--broker", "amqp://127.0.0.1:1//"]);
-    let told = text(&[output.stdout, output.stderr].concat());
-    assert!(
-        told.contains("messages of its worker taskiq go over redis, and amqp://127.0.0.1:1// is amqp"),
-        "{told}"
-    );
     let output = bench.dyno(&["run", "smoke", "--quiet", "--database", refusing]);
     assert!(!text(&output.stderr).contains("secret"), "a password is never shown");
+}
+
+#[test]
+fn a_broker_that_cannot_serve_is_named() {
+    let bench = Bench::new();
+    for (stack, broker, code, words) in [
+        ("flask/gunicorn", "http://127.0.0.1", 2, "redis://:password@127.0.0.1:6379/0"),
+        ("flask/gunicorn", "redis://:secret@127.0.0.1:1/0", 4, "the broker redis://@127.0.0.1:1/0: "),
+        (
+            "tornado/tornado",
+            "amqp://a:secret@127.0.0.1:1//",
+            1,
+            "messages of its worker taskiq go over redis",
+        ),
+    ] {
+        let output = bench.dyno(&["check", stack, "--quiet", "--broker", broker]);
+        let told = text(&[output.stdout, output.stderr].concat());
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains(words) && !told.contains("secret"), "{told}");
+    }
+    assert_eq!(left_over(), Vec::<String>::new());
 }
 
 #[test]
