@@ -71,7 +71,7 @@ StoreOf = Annotated[Any, Depends(store_of)]
 
 # What the OpenAPI document says besides the 200 or 201.
 REFUSED = {422: {"model": Detail, "description": "A parameter or the body is refused"}}
-UNKNOWN = {404: {"model": Detail, "description": "No such contact"}}
+UNKNOWN = {404: {"model": Detail, "description": "Nothing has this number"}}
 DOWN = {503: {"model": dict[str, str], "description": "No database"}}
 
 

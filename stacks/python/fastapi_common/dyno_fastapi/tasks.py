@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from dyno_core import parameters
+from dyno_fastapi import REFUSED, SMALL, UNKNOWN
 
 
 class NewTask(BaseModel):
@@ -23,18 +24,21 @@ class Task(BaseModel):
     result: int | None
 
 
+TaskId = Annotated[str, Path(alias="id")]
+
+
 def celery_router():
     """With Celery's client, which waits for Redis: plain functions, which FastAPI runs in its threads."""
     from dyno_tasks_celery import tasks
 
     router = APIRouter(prefix="/v1/tasks")
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, responses=REFUSED, dependencies=SMALL)
     def task_start(new: NewTask) -> TaskStarted:
         return tasks.start(new.n)
 
-    @router.get("/{task_id}")
-    def task_result(task_id: str) -> Task:
+    @router.get("/{id}", responses=UNKNOWN)
+    def task_result(task_id: TaskId) -> Task:
         return tasks.result(task_id)
 
     return router
@@ -46,12 +50,12 @@ def taskiq_router():
 
     router = APIRouter(prefix="/v1/tasks", lifespan=lambda app: tasks.running())
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, responses=REFUSED, dependencies=SMALL)
     async def task_start(new: NewTask) -> TaskStarted:
         return await tasks.start(new.n)
 
-    @router.get("/{task_id}")
-    async def task_result(task_id: str) -> Task:
+    @router.get("/{id}", responses=UNKNOWN)
+    async def task_result(task_id: TaskId) -> Task:
         return await tasks.result(task_id)
 
     return router
