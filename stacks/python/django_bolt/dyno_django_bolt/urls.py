@@ -1,0 +1,3 @@
+"""No paths: all are the API's."""
+
+urlpatterns = []
