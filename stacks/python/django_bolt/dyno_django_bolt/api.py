@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from asgiref.sync import sync_to_async
-from django_bolt import JSON, BoltAPI, Request
+from django_bolt import JSON, BoltAPI
 from django_bolt.exceptions import HTTPException, MethodNotAllowed
 from django_bolt.openapi import OpenAPIConfig
 from django_bolt.param_functions import Form, Path, Query
@@ -106,7 +106,7 @@ def page_of(limit, offset, starts):
 @api.get("/contacts/for", response_model={200: list[Contact], 422: Detail})
 async def contacts_for(limit: Limit = 100, offset: Offset = 0, starts: str = ""):
     with refusals():
-        # In one thread: between the steps of an asynchronous iterator Bolt may give the cursor's connection away.
+        # In one thread: between an asynchronous iterator's steps Bolt may give its connection away.
         rows = await sync_to_async(contacts.iterate_page)(page_of(limit, offset, starts))
         return [contact_of(row) for row in rows]
 
