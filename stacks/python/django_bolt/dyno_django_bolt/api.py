@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 from django_bolt import JSON, BoltAPI
 from django_bolt.exceptions import HTTPException, MethodNotAllowed
 from django_bolt.openapi import OpenAPIConfig
+from django_bolt.openapi.plugins import JsonRenderPlugin
 from django_bolt.param_functions import Form, Path, Query
 from django_bolt.responses import HTML, PlainText
 
@@ -29,7 +30,11 @@ api = BoltAPI(
     enable_logging=False,
     compression=False,
     error_formatter=format_error,
-    openapi_config=OpenAPIConfig(title="django-bolt", version=VERSION),
+    openapi_config=OpenAPIConfig(
+        title="django-bolt",
+        version=VERSION,
+        render_plugins=[JsonRenderPlugin(media_type="application/json")],
+    ),
 )
 
 

@@ -6,9 +6,9 @@ from msgspec import Meta, Struct
 
 from dyno_core import parameters
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*\Z")]
-Phone = Annotated[str, Meta(min_length=1, max_length=30, pattern=r"^[^\x00]*\Z")]
-Email = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00]*\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+Phone = Annotated[str, Meta(min_length=1, max_length=30, pattern=r"^[^\x00]*$")]
+Email = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 
 
 class ContactType(Struct):

@@ -6,6 +6,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse
 from ninja import Form, NinjaAPI, Path, Query
 from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
 
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
@@ -14,7 +15,17 @@ from dyno_core.heartbeat import heartbeat
 from dyno_django_common import contacts
 from dyno_django_ninja.schemas import Contact, ContactType, Detail, NewContact, Number, Page, Version
 
-api = NinjaAPI(title="django-ninja", version=VERSION, docs_url=None)
+
+class LimitedParser(Parser):
+    """Refuses a body that is too large; Ninja makes its own refusal of it."""
+
+    def parse_body(self, request):
+        if len(request.body) > parameters.LARGEST_BODY:
+            raise parameters.Invalid("the body is too large")
+        return super().parse_body(request)
+
+
+api = NinjaAPI(title="django-ninja", version=VERSION, docs_url=None, parser=LimitedParser())
 
 
 @api.exception_handler(parameters.Invalid)

@@ -97,13 +97,16 @@ def values(query_params, name):
 
 
 def greeted(request):
-    # Robyn's form_data is for multipart only.
-    names = values(request.query_params, "name") or parse_qs(text(request.body)).get("name")
+    names = values(request.query_params, "name") or form(request).get("name")
     return names[0] if names else None
 
 
-def text(body):
-    return body if isinstance(body, str) else body.decode(errors="replace")
+def form(request):
+    # Robyn's form_data is for multipart only.
+    if not (request.headers.get("content-type") or "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    body = request.body
+    return parse_qs(body if isinstance(body, str) else body.decode(errors="replace"))
 
 
 def hello_text(request: Request, query_params: NameQuery) -> Response:
