@@ -1,5 +1,5 @@
 //! The checks of what isn't Rust, the stacks and `benches/`, with tools that dyno's provisioning prepares: ruff and
-//! pytest, gofmt, go vet and go test.
+//! pytest, gofmt, go vet and go test, and cargo for the app that isn't in the workspace.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use dyno_provision::{Context, Home, go, interpreters, python_environment};
+use dyno_provision::{Context, Home, cargo, go, interpreters, python_environment};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -52,23 +52,42 @@ fn go_is_formatted_vetted_and_tested() {
     let home = home();
     let context = Context { home: &home, setup: true, echo: &|_| {} };
     let (program, _) = go(context).unwrap();
-    let source = repository().join("stacks/go_bun");
+    for module in ["go_core", "go_bun", "go_pgx"] {
+        let source = repository().join("stacks").join(module);
+        let tool = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command
+                .args(arguments)
+                .current_dir(&source)
+                .env("GOTOOLCHAIN", "local")
+                .env("GOFLAGS", "-mod=readonly -modcacherw");
+            command.env("GOMODCACHE", home.path().join("modules")).env("GOCACHE", home.path().join("build"));
+            command
+        };
+        passes(&mut tool(&["vet", "./..."]));
+        let told = passes(&mut tool(&["test", "./..."]));
+        assert!(told.contains("ok"), "{module}: {told}");
+        // gofmt lies beside go, or in the toolchain's own folder.
+        let root = passes(&mut tool(&["env", "GOROOT"]));
+        let gofmt = Path::new(root.trim()).join("bin/gofmt");
+        let unformatted = passes(Command::new(gofmt).args(["-l", "."]).current_dir(&source));
+        assert_eq!(unformatted, "", "{module}");
+    }
+}
+
+#[test]
+fn rust_is_formatted_linted_and_tested() {
+    let program = cargo().unwrap();
     let tool = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command
             .args(arguments)
-            .current_dir(&source)
-            .env("GOTOOLCHAIN", "local")
-            .env("GOFLAGS", "-mod=readonly -modcacherw");
-        command.env("GOMODCACHE", home.path().join("modules")).env("GOCACHE", home.path().join("build"));
+            .current_dir(repository().join("stacks/rust_axum"))
+            .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-axum"));
         command
     };
-    passes(&mut tool(&["vet", "./..."]));
-    let told = passes(&mut tool(&["test", "./..."]));
-    assert!(told.contains("ok"), "{told}");
-    // gofmt lies beside go, or in the toolchain's own folder.
-    let root = passes(&mut tool(&["env", "GOROOT"]));
-    let gofmt = Path::new(root.trim()).join("bin/gofmt");
-    let unformatted = passes(Command::new(gofmt).args(["-l", "."]).current_dir(&source));
-    assert_eq!(unformatted, "");
+    passes(&mut tool(&["fmt", "--check"]));
+    passes(&mut tool(&["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]));
+    let told = passes(&mut tool(&["test", "--locked"]));
+    assert!(told.contains("test result: ok") && !told.contains(" 0 passed"), "{told}");
 }

@@ -17,8 +17,8 @@ use dyno_model::{
 };
 use dyno_plan::{Catalogue, FrontEntry, ResolvedStack, WorkerEntry};
 use dyno_provision::{
-    BrokerUrl, Context, Interpreter, Nginx, ProvisionError, PythonEnvironment, free_port, go_build,
-    interpreters, nginx, provide, python_environment, redis,
+    BrokerUrl, Context, Interpreter, Nginx, Origin, ProvisionError, PythonEnvironment, free_port, go_build,
+    interpreters, nginx, provide, python_environment, redis, rust_build,
 };
 
 use crate::{bench::Bench, database::Database, error::LabError};
@@ -180,10 +180,8 @@ fn prepare(
             (Program::Binary(built.binary), built.lock_sha256)
         }
         Language::Rust => {
-            return Err(ProvisionError::Missing {
-                what: "cargo".to_owned(),
-                remedy: "install Rust".to_owned(),
-            });
+            let built = rust_build(context, &stack.app.folder, &stack.name.app)?;
+            (Program::Binary(built.binary), built.lock_sha256)
         }
     };
     Ok(Prepared { stack, lock_sha256, interpreter: name_of_interpreter, program, nginx: front, impossible })
@@ -198,9 +196,15 @@ fn interpreter_of(
     if let Some(wanted) = wanted {
         return provide(context, wanted);
     }
-    let all = interpreters(context)?;
+    let mut all = interpreters(context)?;
     let there = all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-    all.into_iter().find(|one| stack.has_locks(&one.name)).ok_or_else(|| ProvisionError::Missing {
+    // What was fetched for a stack that asked for it doesn't become everybody's.
+    all.sort_by_key(|one| one.origin > Origin::Machine);
+    let plain = |one: &Interpreter| one.name.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let first = all.iter().find(|one| plain(one) && stack.has_locks(&one.name)).cloned();
+    // Some have words instead of a lock there, which say why.
+    let first = first.or_else(|| all.iter().find(|one| plain(one) && stack.was_locked(&one.name)).cloned());
+    first.ok_or_else(|| ProvisionError::Missing {
         what: format!("an interpreter that {} has locks for", stack.name),
         remedy: format!("install Python 3.13 from your system's packages; found {there}"),
     })

@@ -354,6 +354,14 @@ impl ResolvedStack {
         found
     }
 
+    /// Whether each of them has a lock for an interpreter, or the resolver's words why there is none.
+    pub fn was_locked(&self, interpreter: &str) -> bool {
+        let there = |folder: &PathBuf| {
+            ["txt", "because"].iter().any(|end| folder.join(format!("locks/{interpreter}.{end}")).is_file())
+        };
+        self.lock_folders().iter().all(there)
+    }
+
     /// Whether each of them has a lock for an interpreter.
     pub fn has_locks(&self, interpreter: &str) -> bool {
         self.lock_folders()

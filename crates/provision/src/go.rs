@@ -7,24 +7,14 @@ use std::{
 
 use crate::{
     Context,
+    built::{Built, Sources, entries},
     command::Outside,
     error::ProvisionError,
     interpreter::for_tools,
-    python::{COMPLETE, on_path, python_environment, sha256, write_lock},
+    python::{on_path, python_environment, write_lock},
 };
 
 const GO: &str = include_str!("../tools/go.txt");
-
-/// A built program.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// The program.
-    pub binary: PathBuf,
-    /// SHA-256 of `go.sum`.
-    pub lock_sha256: String,
-    /// What `go version` says.
-    pub toolchain: String,
-}
 
 /// A Go toolchain: its program and version.
 ///
@@ -45,46 +35,86 @@ pub fn go(context: Context<'_>) -> Result<(PathBuf, String), ProvisionError> {
     Ok((program, version.trim().trim_start_matches("go version ").to_owned()))
 }
 
-/// Builds the Go program in `source`, once for each state of its files.
+/// Builds the Go program in `source`, once for each state of its files and of the modules beside it.
 ///
 /// # Errors
 /// No toolchain, or the build fails.
 pub fn go_build(context: Context<'_>, source: &Path, name: &str) -> Result<Built, ProvisionError> {
     let (go, toolchain) = go(context)?;
-    let mut state = toolchain.clone().into_bytes();
-    let mut paths: Vec<PathBuf> = fs::read_dir(source)
-        .map_err(ProvisionError::io(source))?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    for path in
-        paths.iter().filter(|path| path.extension().is_some_and(|e| e == "go" || e == "mod" || e == "sum"))
-    {
-        state.extend(path.display().to_string().bytes());
-        state.extend(fs::read(path).map_err(ProvisionError::io(path))?);
+    let mut files = Vec::new();
+    for folder in [vec![source.to_owned()], local_modules(source)?].concat() {
+        let counts = |path: &PathBuf| path.extension().is_some_and(|e| e == "go" || e == "mod" || e == "sum");
+        files.extend(entries(&folder)?.into_iter().filter(counts));
     }
-    let folder = context.home.folder("builds")?.join(format!("{name}-{}", &sha256(&state)[..12]));
-    let binary = folder.join(name);
-    if !folder.join(COMPLETE).is_file() {
-        if !context.setup {
-            return Err(ProvisionError::missing(format!("the build of {name}"), "run again with --setup"));
-        }
-        let cache = context.home.folder("go")?;
-        Outside::new(context, &go)
+    let cache = context.home.folder("go")?;
+    let sources = Sources { name, files, lock: source.join("go.sum"), toolchain };
+    sources.built(context, |binary| {
+        let build = Outside::new(context, &go)
             .args(["build", "-trimpath", "-o"])
-            .path(&binary)
+            .path(binary)
             .args(["."])
             .folder(source)
             .env("GOTOOLCHAIN", "local")
             // -modcacherw: else the module cache can't be deleted by its owner.
             .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
             .env("GOMODCACHE", cache.join("modules"))
-            .env("GOCACHE", cache.join("build"))
-            .run()?;
-        fs::write(folder.join(COMPLETE), "").map_err(ProvisionError::io(&folder))?;
+            .env("GOCACHE", cache.join("build"));
+        build.run().map(drop)
+    })
+}
+
+/// The folders that `go.mod` names in its `replace` directives: `replace dyno/core => ../go_core`.
+fn local_modules(source: &Path) -> Result<Vec<PathBuf>, ProvisionError> {
+    let path = source.join("go.mod");
+    let text = fs::read_to_string(&path).map_err(ProvisionError::io(&path))?;
+    let replacements = text.lines().filter_map(|line| line.split_once("=>"));
+    let targets = replacements.filter_map(|(_, target)| target.split_whitespace().next());
+    Ok(targets.filter(|target| target.starts_with('.')).map(|target| source.join(target)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Home;
+
+    #[test]
+    fn a_module_beside_the_app_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("app");
+        let core = folder.path().join("core");
+        for (path, text) in [
+            (
+                app.join("go.mod"),
+                "module a\n\nreplace dyno/core => ../core // ours\nreplace x => example.org/x v1\n",
+            ),
+            (app.join("go.sum"), ""),
+            (core.join("core.go"), "package core\n"),
+        ] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        assert_eq!(local_modules(&app).unwrap(), [app.join("../core")]);
+
+        let home = Home::open(folder.path().join("home")).unwrap();
+        let context = Context { home: &home, setup: true, echo: &|_| {} };
+        let build = || {
+            let mut files = entries(&app).unwrap();
+            files.extend(entries(&app.join("../core")).unwrap());
+            let sources =
+                Sources { name: "app", files, lock: app.join("go.sum"), toolchain: "go1".to_owned() };
+            let mut times = 0;
+            let built = sources.built(context, |binary| {
+                times += 1;
+                fs::write(binary, "").map_err(ProvisionError::io(binary))
+            });
+            (built.unwrap().binary, times)
+        };
+        let (first, times) = build();
+        assert_eq!(times, 1);
+        assert_eq!(build(), (first.clone(), 0));
+        fs::write(core.join("core.go"), "package core // changed\n").unwrap();
+        let (second, times) = build();
+        assert_eq!(times, 1);
+        assert_ne!(first, second);
     }
-    let sum = source.join("go.sum");
-    let lock_sha256 = sha256(&fs::read(&sum).map_err(ProvisionError::io(&sum))?);
-    Ok(Built { binary, lock_sha256, toolchain })
 }

@@ -1,10 +1,11 @@
-//! Interpreters, locked packages, PostgreSQL, Redis, nginx and Go, in dyno's own cache; says exactly what it did.
+//! Interpreters, locked packages, PostgreSQL, Redis, nginx, Go and Rust, in dyno's own cache; says exactly what it did.
 //!
 //! Nothing is installed unless [`Context::setup`] allows it, every outside command is told before it runs, and
 //! what is in the cache is used without the network. Long-running programs are only described here
 //! ([`dyno_model::child::ChildSpec`]); another room starts them.
 
 mod broker_url;
+mod built;
 mod command;
 pub mod database;
 pub mod debian;
@@ -22,16 +23,18 @@ mod provide;
 mod python;
 mod redis;
 mod relocate;
+mod rust;
 mod settings;
 mod unprivileged;
 
 use std::net::{Ipv4Addr, TcpListener};
 
 pub use broker_url::{BrokerUrl, NotABroker};
+pub use built::Built;
 pub use embedded::{EmbeddedDatabase, NAME as DATABASE, PostgresBinaries, postgres};
 pub use error::ProvisionError;
 pub use fingerprint::machine_facts;
-pub use go::{Built, go, go_build};
+pub use go::{go, go_build};
 pub use home::{Home, HomeLock};
 pub use interpreter::{Interpreter, Origin, interpreters};
 pub use lock::{LockOrder, Locked, lock};
@@ -40,6 +43,7 @@ pub use pgbouncer::{DatabasePooler, PgBouncer, pgbouncer};
 pub use provide::provide;
 pub use python::{PythonEnvironment, python_environment, uv};
 pub use redis::{EmbeddedBroker, Redis, redis};
+pub use rust::{cargo, rust_build};
 pub use settings::{Programs, Settings};
 
 /// What every step of provisioning needs.

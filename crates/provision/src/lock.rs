@@ -135,7 +135,7 @@ impl Resolver<'_> {
                 "--no-emit-index-url",
                 "--no-emit-find-links",
             ])
-            .args(["--custom-compile-command", "dyno lock", "--emit-build-options"]);
+            .args(["--custom-compile-command", "dyno lock"]);
         // Few projects make wheels for PyPy, and many build there without a compiler.
         let command = if self.interpreter.starts_with("pypy") {
             command
@@ -171,7 +171,8 @@ impl Resolver<'_> {
         let output = folder.join("locks").join(format!("{}.txt", self.interpreter));
         let because = output.with_extension("because");
         make_parent(&output)?;
-        let mut command = self.compile(std::slice::from_ref(folder)).args(["--generate-hashes"]);
+        let mut command =
+            self.compile(std::slice::from_ref(folder)).args(["--generate-hashes", "--emit-build-options"]);
         if !is_tool(folder) && self.constraints.is_file() {
             command = command.args(["--constraints"]).path(&self.constraints);
         }
@@ -198,9 +199,10 @@ fn make_parent(path: &Path) -> Result<(), ProvisionError> {
 /// The resolver's reason, when that is why it failed.
 fn no_solution(error: &ProvisionError) -> Option<String> {
     let ProvisionError::Command { tail, .. } = error else { return None };
-    let cause = tail.lines().find_map(|line| line.trim().strip_prefix("cause: "));
-    let words = cause.or_else(|| tail.lines().find(|line| line.contains("Because ")))?;
-    (tail.contains("No solution found")).then(|| words.trim().to_owned())
+    let reason = tail.split_once("No solution found")?.1.split_once("Because")?.1;
+    let lines =
+        reason.lines().map(str::trim).take_while(|line| !line.is_empty() && !line.starts_with("hint:"));
+    Some(format!("Because {}", lines.collect::<Vec<_>>().join(" ").trim()))
 }
 
 #[cfg(test)]
@@ -217,6 +219,10 @@ mod tests {
         let no = failed(
             "error: No solution found when resolving dependencies\n  cause: Because x has no usable wheels",
         );
+        let more = failed(
+            "error: No solution found when resolving\n  cause: Because all of:\n    x<2\n    x>2\n  are missing.\n\nhint: y",
+        );
+        assert_eq!(no_solution(&more).as_deref(), Some("Because all of: x<2 x>2 are missing."));
         assert_eq!(no_solution(&no).as_deref(), Some("Because x has no usable wheels"));
         assert_eq!(no_solution(&failed("error: Request failed\n  cause: dns error")), None);
     }
