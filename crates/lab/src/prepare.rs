@@ -171,7 +171,8 @@ fn prepare(
             name_of_interpreter = Some(interpreter.name.clone());
             let locks = locks_of(&stack, &interpreter.name)?;
             let name = format!("{}-{}", stack.name.app, stack.name.server);
-            let environment = python_environment(context, &interpreter, &locks, &name)?;
+            let made = python_environment(context, &interpreter, &locks, &name);
+            let environment = made.map_err(|error| lacks(error, &stack))?;
             let lock_sha256 = environment.lock_sha256.clone();
             (Program::Python(environment), lock_sha256)
         }
@@ -185,6 +186,18 @@ fn prepare(
         }
     };
     Ok(Prepared { stack, lock_sha256, interpreter: name_of_interpreter, program, nginx: front, impossible })
+}
+
+/// A build that fails lacks what the manifest says that it needs.
+fn lacks(error: ProvisionError, stack: &ResolvedStack) -> ProvisionError {
+    match (error, &stack.server.server.needs) {
+        (ProvisionError::Command { tail, .. }, Some(needs)) => {
+            let words = tail.lines().find(|line| line.contains("error:")).unwrap_or_default().trim();
+            let remedy = format!("install it; the build of {} said: {words}", stack.server.server.name);
+            ProvisionError::Missing { what: needs.clone(), remedy }
+        }
+        (error, _) => error,
+    }
 }
 
 /// The interpreter asked for, or the newest that has locks for this stack.

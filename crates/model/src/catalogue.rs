@@ -195,6 +195,9 @@ pub struct Server {
     pub command: Vec<String>,
     /// Where it can listen.
     pub listen: Listen,
+    /// What its build needs of the machine, where there is no wheel; a build that fails lacks this.
+    #[serde(default)]
+    pub needs: Option<String>,
     /// Kind of stats server at `{folder}/stats.sock`, read in every slice.
     #[serde(default)]
     pub stats: Option<StatsServer>,
