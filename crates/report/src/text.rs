@@ -7,7 +7,7 @@ use dyno_model::{
     Operation, StackName,
     check::{CheckOutcome, CheckRow, Recovery, RecoveryOutcome, SchemaDifference},
     output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict},
-    record::{NotRun, Run},
+    record::{NotRun, NotRunKind, Run},
 };
 
 use crate::figures::{number, outcome, rank, ratio, spread};
@@ -232,6 +232,22 @@ pub fn check_table(rows: &[CheckRow], not_run: &[NotRun], short: bool) -> String
             "{:<34} cannot run: {}",
             row.stack.to_string(),
             row.reason.replace('\n', "\n    ")
+        );
+    }
+    if short {
+        let failed = |stack: &&StackName| {
+            rows.iter().any(|row| row.stack == **stack && row.outcome == CheckOutcome::Fail)
+        };
+        let red = stacks.iter().filter(|stack| failed(stack)).count();
+        let of = |kind| not_run.iter().filter(|row| row.kind == kind).count();
+        let _ = writeln!(
+            text,
+            "\n{} rows: {} pass, {red} fail, {} can't be started; cannot run: {} for a missing part, {} impossible",
+            stacks.len() + not_run.len(),
+            stacks.len() - red,
+            of(NotRunKind::Failed),
+            of(NotRunKind::Missing),
+            of(NotRunKind::Impossible),
         );
     }
     text
