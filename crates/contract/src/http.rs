@@ -48,7 +48,8 @@ impl Client {
                 request = request.header("Content-Type", content_type);
                 self.agent.run(request.body(body.to_vec()).map_err(|error| words(&error))?)
             }
-            None if method == "POST" => {
+            // Without a length ureq would send an empty body in chunks, which not every server drains.
+            None if ["POST", "PUT", "PATCH"].contains(&method) => {
                 self.agent.run(request.body(Vec::new()).map_err(|error| words(&error))?)
             }
             None => self.agent.run(request.body(()).map_err(|error| words(&error))?),

@@ -20,8 +20,8 @@ SERVER_DISTRIBUTION = os.environ.get("DYNO_SERVER_DISTRIBUTION", SERVER)
 HOST = os.environ.get("DYNO_HOST", "127.0.0.1")
 PORT = int(os.environ.get("DYNO_PORT", "8000"))
 
-# What stands between the app and the database, for instance pgbouncer, and whether it remembers statements that a
-# client prepared on one connection when it gives the client another (PgBouncer does from 1.21 on).
+# What stands between the app and the database, for instance pgbouncer, and whether it remembers statements
+# that a client prepared on one connection when it gives the client another (PgBouncer does from 1.21 on).
 POOLER = os.environ.get("DYNO_POOLER", "")
 PREPARED_STATEMENTS = os.environ.get("DYNO_PREPARED_STATEMENTS", "1") == "1"
 # psycopg prepares a statement at this use of it: its own default, or never.
