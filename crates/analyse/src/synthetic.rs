@@ -47,7 +47,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
             baseline: names[0].clone(),
             operations: OPERATIONS.to_vec(),
             interpreter: None,
-            capacity: Capacity { workers: 2, threads: 4, connections: 8 },
+            capacity: Capacity { workers: 2, threads: 4, connections: 8, task_workers: true },
             data: Data { contacts: 1000, seed: 1 },
             pooler: None,
             design: Design {

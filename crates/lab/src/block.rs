@@ -164,6 +164,7 @@ impl<'a> Making<'a, '_> {
                 self.work.database,
                 None,
                 padding,
+                self.bench.order.plan.capacity.task_workers,
             ));
         }
         let connections = connections_of(self.bench.order.plan);

@@ -53,7 +53,7 @@ pub(crate) fn outage(
         return Ok(not_tried("it needs no database".to_owned()));
     };
     bench.step(Step::Prove, format!("{} without its database", one.name()));
-    let running = Running::start(bench, one, database, None, 0)?;
+    let running = Running::start(bench, one, database, None, 0, true)?;
     running.wait_ready(bench.order.stop)?;
     let (watch, stop) = (Watch::default(), AtomicBool::new(false));
     let times = thread::scope(|scope| {

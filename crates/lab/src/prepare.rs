@@ -50,6 +50,8 @@ pub struct Place<'a> {
     pub folder: &'a Path,
     /// The database.
     pub database: &'a Database,
+    /// Whether its worker of tasks is started too, if it has one.
+    pub with_worker: bool,
     /// Bytes of an environment variable that means nothing: memory layouts differ from block to block,
     /// as Mytkowicz et al. (ASPLOS 2009) found that they must.
     pub padding: usize,
@@ -317,7 +319,7 @@ impl Prepared {
             }
         };
         let mut children = Vec::new();
-        if let Some(WorkerEntry { worker, .. }) = &self.stack.worker {
+        if let Some(WorkerEntry { worker, .. }) = self.stack.worker.as_ref().filter(|_| place.with_worker) {
             // However the server cuts the capacity, a worker has the plan's processes.
             let mut values = values.clone();
             values.insert("workers", bench.order.plan.capacity.workers.to_string());

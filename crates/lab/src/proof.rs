@@ -151,7 +151,7 @@ fn prove_one(
     truth: &Truth,
     progress: &mut dyn FnMut(Operation),
 ) -> Result<OneProof, LabError> {
-    let running = Running::start(bench, one, database, None, 0)?;
+    let running = Running::start(bench, one, database, None, 0, true)?;
     running.wait_ready(bench.order.stop)?;
     bench.go_on()?;
     let subject = Subject {

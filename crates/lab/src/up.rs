@@ -51,6 +51,7 @@ impl<'a> Running<'a> {
         database: &Database,
         port: Option<u16>,
         padding: usize,
+        with_worker: bool,
     ) -> Result<Self, LabError> {
         let system = |what: &str| {
             let what = what.to_owned();
@@ -60,7 +61,7 @@ impl<'a> Running<'a> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let folder = bench.folder.join(port.to_string());
         fs::create_dir_all(&folder).map_err(system(&folder.display().to_string()))?;
-        let place = Place { address, folder: &folder, database, padding };
+        let place = Place { address, folder: &folder, database, with_worker, padding };
         let commands = prepared.commands(bench, &place)?;
         let mut running =
             Self { prepared, address, commands: Vec::new(), children: Vec::new(), folder: folder.clone() };
@@ -213,7 +214,7 @@ pub fn up(bench: &Bench<'_>) -> Result<(), LabError> {
             source,
         };
         drop(std::net::TcpListener::bind(address).map_err(taken)?);
-        let stack = Running::start(bench, one, &database, Some(port), 0)?;
+        let stack = Running::start(bench, one, &database, Some(port), 0, true)?;
         stack.wait_ready(bench.order.stop)?;
         bench.tell(Event::Note(format!("{} answers on http://{address}", one.name())));
         running.push(stack);

@@ -46,6 +46,14 @@ pub struct Capacity {
     pub threads: u32,
     /// Database connections of the whole stack, shared out over its workers.
     pub connections: u32,
+    /// Whether the workers of tasks are up while a stack is measured. No operation on tasks is timed.
+    #[serde(default = "task_workers")]
+    pub task_workers: bool,
+}
+
+/// Records from before the key had none that weren't started.
+const fn task_workers() -> bool {
+    true
 }
 
 /// The rows in the database.

@@ -64,11 +64,13 @@ pub struct CapacityFile {
     pub threads: u32,
     /// Database connections of the whole stack.
     pub connections: u32,
+    /// Whether the workers of tasks are up while a stack is measured; no operation on tasks is timed.
+    pub task_workers: bool,
 }
 
 impl Default for CapacityFile {
     fn default() -> Self {
-        Self { workers: 2, threads: 4, connections: 8 }
+        Self { workers: 2, threads: 4, connections: 8, task_workers: true }
     }
 }
 
@@ -277,6 +279,7 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
             workers: capacity.workers,
             threads: capacity.threads,
             connections: capacity.connections,
+            task_workers: capacity.task_workers,
         },
         data: Data { contacts: data.contacts, seed: data.seed },
         pooler: database.pooler,
