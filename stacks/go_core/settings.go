@@ -13,6 +13,8 @@ type Settings struct {
 	Workers     int // GOMAXPROCS
 	Host        string
 	Port        string
+	// Whether statements may stay prepared on a connection: not every pooler keeps them.
+	PreparedStatements bool
 }
 
 // ReadSettings reads them with os.Getenv or the like.
@@ -27,6 +29,8 @@ func ReadSettings(environment func(string) string) (Settings, error) {
 		DatabaseURL: environment("DATABASE_URL"),
 		Host:        variable("DYNO_HOST", "127.0.0.1"),
 		Port:        variable("DYNO_PORT", "8000"),
+
+		PreparedStatements: variable("DYNO_PREPARED_STATEMENTS", "1") == "1",
 	}
 	if result.DatabaseURL == "" {
 		return Settings{}, errors.New("DATABASE_URL is not set: for instance postgres://me:secret@127.0.0.1/dyno")

@@ -17,7 +17,7 @@ func TestSettings(t *testing.T) {
 	}
 	const address = "postgres://me@127.0.0.1/dyno"
 	got, err := read("DATABASE_URL", address, "DYNO_POOL_SIZE", "8", "DYNO_WORKERS", "2", "DYNO_HOST", "::1", "DYNO_PORT", "9495")
-	if err != nil || got.PoolSize != 8 || got.Workers != 2 || got.Host != "::1" || got.Port != "9495" {
+	if err != nil || !got.PreparedStatements || got.PoolSize != 8 || got.Workers != 2 || got.Host != "::1" || got.Port != "9495" {
 		t.Error(got, err)
 	}
 	for _, name := range []string{"DYNO_POOL_SIZE", "DYNO_WORKERS"} {
@@ -26,6 +26,9 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%s=%s: %v", name, value, err)
 			}
 		}
+	}
+	if got, err := read("DATABASE_URL", address, "DYNO_PREPARED_STATEMENTS", "0"); err != nil || got.PreparedStatements {
+		t.Error(got, err)
 	}
 	if _, err := read(); err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
 		t.Error(err)

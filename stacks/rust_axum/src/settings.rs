@@ -29,6 +29,12 @@ impl Settings {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("DATABASE_URL isn't a postgres:// address".to_owned());
         }
+        // What a pooler forgets between transactions would fail now and then, rather than at once.
+        if given("DYNO_PREPARED_STATEMENTS").is_some_and(|value| value != "1") {
+            return Err("DYNO_PREPARED_STATEMENTS isn't 1, and the portals of tokio-postgres need prepared \
+                statements: take a pooler that keeps them, such as PgBouncer from 1.21 on"
+                .to_owned());
+        }
         Ok(Self {
             database: url.parse().map_err(|error| format!("DATABASE_URL: {error}"))?,
             pool_size: number("DYNO_POOL_SIZE", 4)?.into(),
@@ -71,6 +77,8 @@ mod tests {
             let error = read(&[("DATABASE_URL", url)]).unwrap_err();
             assert!(error.contains("DATABASE_URL") && !error.contains("secret"), "{url}: {error}");
         }
+        let error = read(&[URL, ("DYNO_PREPARED_STATEMENTS", "0")]).unwrap_err();
+        assert!(error.contains("DYNO_PREPARED_STATEMENTS"), "{error}");
         for name in ["DYNO_POOL_SIZE", "DYNO_WORKERS", "DYNO_PORT"] {
             for value in ["0", "-1", "x", "1.5", "65536"] {
                 let error = read(&[URL, (name, value)]).unwrap_err();
