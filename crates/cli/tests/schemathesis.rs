@@ -1,0 +1,96 @@
+//! Schemathesis against real ports with the contract's own OpenAPI document: whatever it makes up, no stack answers
+//! with a 5xx or with a status that the document doesn't declare.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[expect(dead_code, reason = "this test needs a part of it")]
+mod bench;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Command,
+};
+
+use bench::{Bench, left_over, repository};
+use dyno_provision::{Context, Home, interpreters, python_environment};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// At least one stack of each family of frameworks; a new family adds its row.
+const STACKS: [&str; 17] = [
+    "flask/gunicorn",
+    "bottle/waitress",
+    "pyramid/cheroot",
+    "falcon-wsgi/granian-wsgi",
+    "django/gunicorn",
+    "django-ninja/gunicorn-gevent",
+    "fastapi-asyncpg/uvicorn",
+    "starlette/hypercorn",
+    "litestar/granian",
+    "quart/gunicorn-uvicorn",
+    "falcon-asgi/uvicorn",
+    "blacksheep/uvicorn-h11",
+    "aiohttp/gunicorn-aiohttp",
+    "sanic/sanic",
+    "robyn/robyn",
+    "tornado/tornado",
+    "go-pgx/go",
+];
+/// Examples of each operation and phase.
+const EXAMPLES: &str = "10";
+const SEED: &str = "1";
+/// Fewer mean that it had nothing to ask.
+const FEWEST_CASES: u64 = 100;
+
+#[test]
+fn schemathesis_finds_no_server_error_and_no_undeclared_status() {
+    let tools = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools-home")).unwrap();
+    let context = Context { home: &tools, setup: true, echo: &|_| {} };
+    let lock =
+        |version: &str| repository().join("stacks/tools/schemathesis/locks").join(format!("{version}.txt"));
+    let python = interpreters(context).unwrap().into_iter().find(|one| lock(&one.name).is_file()).unwrap();
+    let environment = python_environment(context, &python, &[lock(&python.name)], "schemathesis").unwrap();
+    let program = environment.python().with_file_name("schemathesis");
+    let bench = Bench::new();
+    let mut failures = Vec::new();
+    for stack in STACKS {
+        let mut dyno = bench.start(&["up", stack]);
+        // Its notes say when a stack answers, and where.
+        let mut notes = BufReader::new(dyno.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let address = notes
+            .find_map(|line| Some(line.split_once("answers on ")?.1.split_whitespace().next()?.to_owned()));
+        // Read on, lest the pipe fill and dyno wait.
+        let rest = std::thread::spawn(move || notes.for_each(drop));
+        let report = bench.folder.path().join("schemathesis.json");
+        let told = address.map(|address| {
+            let mut command = Command::new(&program);
+            command.arg("run").arg(repository().join("contract/openapi.yaml")).args(["--url", &address]);
+            command.args(["--checks", "not_a_server_error,status_code_conformance"]);
+            // Not every stack has a worker.
+            command.args(["--exclude-path-regex", "^/v1/tasks"]);
+            command.args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"]);
+            command.args(["--max-examples", EXAMPLES, "--seed", SEED, "--generation-database", "none"]);
+            command.args(["--report", "json", "--report-json-path"]).arg(&report);
+            let output = command.current_dir(bench.folder.path()).output().unwrap();
+            (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+        });
+        kill(Pid::from_raw(i32::try_from(dyno.id()).unwrap()), Signal::SIGINT).unwrap();
+        dyno.wait().unwrap();
+        rest.join().unwrap();
+        let (passed, told) = told.unwrap_or_else(|| panic!("{stack} doesn't get ready"));
+        println!("{stack}: {} cases", cases(&told));
+        if !passed || cases(&told) < FEWEST_CASES {
+            failures.push(format!("{stack}: {told}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(left_over(), Vec::<String>::new());
+}
+
+/// The number in `472 generated, 472 passed`.
+fn cases(told: &str) -> u64 {
+    let line = told.lines().find(|line| line.contains(" generated, "));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
