@@ -8,7 +8,10 @@ use std::{
     process::ExitCode,
 };
 
-use dyno_model::output::{ListOutput, ListRow};
+use dyno_model::{
+    StackPattern,
+    output::{ListOutput, ListRow},
+};
 use dyno_plan::list_plans;
 use dyno_provision::{Context, LockOrder, ProvisionError};
 
@@ -102,6 +105,7 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
             names.iter().map(|name| workshop.catalogue.resolve(name)).collect::<Result<_, _>>()?
         }
     };
+    let by_name = !options.stacks.is_empty() && !options.stacks.iter().any(StackPattern::is_pattern);
     let mut frozen: BTreeMap<String, Frozen> = BTreeMap::new();
     for stack in stacks {
         let name = stack.name.to_string();
@@ -115,7 +119,7 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
             Ok(None) => {}
             Err(ProvisionError::CannotRun(_)) => {}
             // Of the whole field a machine may lack some; what somebody named must be there.
-            Err(ProvisionError::Missing { .. }) if options.stacks.is_empty() => {}
+            Err(ProvisionError::Missing { .. }) if !by_name => {}
             Err(error) => return Err(error.into()),
         }
     }
