@@ -229,10 +229,24 @@ fn bad_input_is_named_with_an_example_and_its_exit_code() {
         }
         assert!(!bench.runs().exists() || bench.run_folder().is_none(), "{arguments:?} left a run folder");
     };
-    refused(&["run", "nonsense"], 2, &["no plan is called `nonsense`", "default, smoke"]);
-    refused(&["check", "flask/gunicron"], 2, &["no stack is called `flask/gunicron`", "gunicorn, uwsgi"]);
+    refused(
+        &["run", "nonsense"],
+        2,
+        &["no plan is called `nonsense`", "default, event-methods, field, smoke"],
+    );
+    refused(
+        &["check", "flask/gunicron"],
+        2,
+        &["no stack is called `flask/gunicron`", "gunicorn, gunicorn-gevent"],
+    );
     refused(&["check", "flask"], 2, &["`flask` isn't a stack", "flask/uwsgi/nginx@3.13"]);
-    refused(&["check", "flask/uwsgi"], 2, &["needs a front", "flask/uwsgi/nginx"]);
+    refused(
+        &["check", "flask/uwsgi/nginx-unix"],
+        2,
+        &["uwsgi doesn't listen where nginx-unix would look for it"],
+    );
+    refused(&["check", "x*/y*"], 2, &["no stack is like that", "dyno list"]);
+    refused(&["lock", "nonsense"], 3, &["a folder nonsense with a requirements.in", "the folders are"]);
     refused(&["run", "--budget", "9min"], 2, &["`9min` isn't a span of time", "30s"]);
     refused(&["report", "no-such-run"], 6, &["no-such-run", "no run is there"]);
     refused(&["run", "--resume", "no-such-run"], 6, &["no run is there"]);
@@ -317,12 +331,19 @@ fn list_and_doctor_say_what_this_machine_can_run() {
     let bench = Bench::new();
     let output = bench.dyno(&["list", "--format", "json"]);
     let rows: ListOutput = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(rows.len(), 8);
+    let apps: BTreeSet<&str> = rows.iter().map(|row| row.stack.app.as_str()).collect();
+    assert!(apps.len() >= 25 && rows.len() > 100, "{} apps, {} rows", apps.len(), rows.len());
     assert!(rows.iter().all(|row| row.runnable || row.reason.starts_with("cannot run: ")), "{rows:?}");
     let listed = text(&bench.dyno(&["list"]).stdout);
-    for word in ["flask/uwsgi/nginx", "contacts_fetch", "smoke"] {
+    for word in ["flask/uwsgi ", "contacts_fetch", "smoke"] {
         assert!(listed.contains(word), "{listed}");
     }
+    let all: ListOutput =
+        serde_json::from_slice(&bench.dyno(&["list", "--all", "--format", "json"]).stdout).unwrap();
+    let known = all.iter().find(|row| row.stack.to_string() == "quart/daphne").unwrap();
+    assert!(!known.runnable && known.reason.contains("lifespan"), "{known:?}");
+    assert!(all.iter().any(|row| row.stack.front.as_deref() == Some("nginx-unix")));
+    assert!(all.iter().any(|row| row.stack.interpreter.as_deref() == Some("3.15")));
     let examined = text(&bench.dyno(&["doctor"]).stdout);
     for part in ["Python", "uv", "PostgreSQL", "nginx", "Go", "CPUs", "disk"] {
         assert!(examined.contains(part), "{examined}");
