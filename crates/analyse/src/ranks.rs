@@ -22,6 +22,8 @@ pub fn rank(results: &mut [Estimate], series: &[Series], health: &Health) {
         let ranked: Vec<&Series> = series
             .iter()
             .filter(|one| one.operation == operation && one.metric == metric)
+            // One that was disturbed too often has no interval; it leaves the table instead of taking everybody's ranks.
+            .filter(|one| one.values.iter().flatten().count() >= FEWEST_BLOCKS)
             .filter(|one| health.refusal(&one.stack, operation, metric).is_none())
             .filter(|one| {
                 results.iter().any(|r| r.stack == one.stack && r.operation == operation && r.metric == metric)

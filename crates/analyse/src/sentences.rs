@@ -74,7 +74,7 @@ fn fastest(
     }
     if !refused.is_empty() {
         text += &format!(
-            "; not ranked, because a self-check failed or answers weren't right: {}",
+            "; not ranked, because a self-check failed, answers weren't right, or too few of their blocks were undisturbed: {}",
             refused.join(", ")
         );
     }
