@@ -38,8 +38,12 @@ fn fastest(
     // Where throughput was limited elsewhere, CPU per request still tells.
     let of =
         |metric: Metric| results.iter().filter(move |one| one.operation == operation && one.metric == metric);
-    let refused: Vec<String> =
-        of(Metric::Throughput).filter(|one| one.rank.is_none()).map(|one| one.stack.to_string()).collect();
+    let few = |one: &Estimate| (one.blocks as usize) < FEWEST_BLOCKS;
+    let unranked = |disturbed: bool| -> Vec<String> {
+        let all = of(Metric::Throughput).filter(|one| one.rank.is_none() && few(one) == disturbed);
+        all.map(|one| one.stack.to_string()).collect()
+    };
+    let (disturbed, refused) = (unranked(true), unranked(false));
     let mut ranked: Vec<&Estimate> = of(Metric::Throughput).filter(|one| one.rank.is_some()).collect();
     ranked.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
     let Some(first) = ranked.first() else {
@@ -57,9 +61,11 @@ fn fastest(
         .filter(|one| one.rank.zip(first.rank).is_some_and(|(one, first)| one.0 <= first.1))
         .map(|one| one.stack.to_string())
         .collect();
-    let mut text = format!("{operation}: {} is fastest", first.stack);
+    let among = if disturbed.is_empty() && refused.is_empty() { "" } else { " of those ranked" };
+    let mut text = format!("{operation}: {} is fastest{among}", first.stack);
     if !ties.is_empty() {
-        text = format!("{operation}: {} and {} are tied for the first place", first.stack, ties.join(", "));
+        text =
+            format!("{operation}: {} and {} are tied for the first place{among}", first.stack, list(&ties));
     }
     let ratio = comparisons
         .iter()
@@ -73,10 +79,21 @@ fn fastest(
         );
     }
     if !refused.is_empty() {
-        text += &format!(
-            "; not ranked, because a self-check failed, answers weren't right, or too few of their blocks were undisturbed: {}",
-            refused.join(", ")
-        );
+        let names = list(&refused);
+        text += &format!("; not ranked, because a self-check failed or answers weren't right: {names}");
+    }
+    if !disturbed.is_empty() {
+        text += &format!("; not ranked, because too few blocks were undisturbed: {}", list(&disturbed));
     }
     Some(text + ".")
+}
+
+/// Most names that a sentence carries; the table has them all.
+const NAMES: usize = 6;
+
+fn list(names: &[String]) -> String {
+    match names.split_at_checked(NAMES) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
 }

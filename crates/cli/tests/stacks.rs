@@ -34,15 +34,20 @@ fn python_is_formatted_linted_and_tested() {
     let all = interpreters(context).unwrap();
     let python = all.into_iter().find(|one| lock(&one.name).is_file()).unwrap();
     let tools = python_environment(context, &python, &[lock(&python.name)], "dev").unwrap();
+    let tool = |folder: &Path, arguments: &[&str]| {
+        let mut command = Command::new(tools.python());
+        command.arg("-m").args(arguments).current_dir(folder);
+        command
+    };
+    // The launchers of servers have no tests of their own, and the settings of the apps.
+    let settings = stacks.join("pyproject.toml").display().to_string();
+    let servers = repository().join("stacks/servers");
+    passes(&mut tool(&servers, &["ruff", "format", "--check", "--config", &settings, "."]));
+    passes(&mut tool(&servers, &["ruff", "check", "--config", &settings, "."]));
     for folder in [stacks, repository().join("benches")] {
-        let tool = |arguments: &[&str]| {
-            let mut command = Command::new(tools.python());
-            command.arg("-m").args(arguments).current_dir(&folder);
-            command
-        };
-        passes(&mut tool(&["ruff", "format", "--check", "."]));
-        passes(&mut tool(&["ruff", "check", "."]));
-        let told = passes(&mut tool(&["pytest", "-q", "-p", "no:cacheprovider"]));
+        passes(&mut tool(&folder, &["ruff", "format", "--check", "."]));
+        passes(&mut tool(&folder, &["ruff", "check", "."]));
+        let told = passes(&mut tool(&folder, &["pytest", "-q", "-p", "no:cacheprovider"]));
         assert!(told.contains(" passed") && !told.contains("skipped"), "{told}");
     }
 }

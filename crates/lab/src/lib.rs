@@ -4,8 +4,10 @@
 mod bench;
 mod block;
 mod broker;
+mod commands;
 mod database;
 mod error;
+mod field;
 mod groups;
 mod outage;
 mod prepare;
@@ -17,7 +19,8 @@ mod up;
 
 pub use bench::{Bench, Order};
 pub use error::LabError;
-pub use prepare::{Installed, Prepared, can_run, field, packages};
+pub use field::{Installed, field, packages};
+pub use prepare::{Prepared, can_run};
 pub use proof::{CheckReport, check};
 pub use run::{Finished, resume, run};
 pub use up::up;

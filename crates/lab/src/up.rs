@@ -21,9 +21,10 @@ use dyno_supervise::{Child, Readiness, SuperviseError};
 
 use crate::{
     bench::Bench,
+    commands::Place,
     database::Database,
     error::LabError,
-    prepare::{Place, Prepared, prepare_all},
+    prepare::{Prepared, prepare_all},
 };
 
 /// Time for a stack to answer.

@@ -12,7 +12,12 @@ use dyno_model::{
 
 use crate::figures::{number, outcome, rank, ratio, spread};
 
+/// Fewest columns of a stack's name; longer names widen the table.
 const NAME: usize = 27;
+
+fn name_width(run: &Run) -> usize {
+    run.prepared.iter().map(|one| one.stack.to_string().len()).max().unwrap_or(0).max(NAME)
+}
 
 /// The results of a run: sentences, a table for each operation, what couldn't run, what makes numbers less sure.
 pub fn table(run: &Run, analysis: &Analysis, color: bool) -> String {
@@ -44,8 +49,9 @@ fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> Stri
         let rate = |stack| find(stack, Metric::Throughput).map_or(0.0, |one| one.estimate);
         rate(b).total_cmp(&rate(a))
     });
+    let width = name_width(run);
     let mut text = format!(
-        "{:<4} {:<NAME$} {:>15} {:>8} {:>8} {:>10}\n",
+        "{:<4} {:<width$} {:>15} {:>8} {:>8} {:>10}\n",
         "rank", "stack", "requests/s", "CPU us", "p50 ms", "p90 ms"
     );
     for stack in stacks {
@@ -56,7 +62,7 @@ fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> Stri
             |metric| find(stack, metric).map_or_else(|| "–".to_owned(), |one| number(one.estimate / 1000.0));
         let _ = writeln!(
             text,
-            "{:<4} {:<NAME$} {:>8} {:>6} {cpu:>8} {:>8} {:>10}",
+            "{:<4} {:<width$} {:>8} {:>6} {cpu:>8} {:>8} {:>10}",
             rank(rate.rank),
             stack.to_string(),
             number(rate.estimate),
@@ -75,11 +81,12 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> String {
     if of(Metric::Throughput).next().is_none() {
         return String::new();
     }
+    let width = name_width(run);
     let mut text = format!("  against {}:\n", run.plan.baseline);
     for one in of(Metric::Throughput) {
         let cpu = of(Metric::CpuPerRequest).find(|cpu| cpu.a == one.a);
         let cpu = cpu.map_or_else(String::new, |cpu| format!("CPU {}", marked(cpu)));
-        let line = format!("  {:<NAME$} {:<23}{cpu}", one.a.to_string(), marked(one));
+        let line = format!("  {:<width$} {:<23}{cpu}", one.a.to_string(), marked(one));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
