@@ -19,7 +19,10 @@ pub struct Row {
 }
 
 const WIDTH: f64 = 720.0;
+/// Fewest pixels for labels; longer ones push the axis to the right.
 const LABELS: f64 = 210.0;
+/// Width of a letter of a label, in pixels, somewhat generous.
+const LETTER: f64 = 7.4;
 const WORDS: f64 = 150.0;
 const ROW: f64 = 26.0;
 
@@ -29,7 +32,8 @@ pub fn intervals(title: &str, rows: &[Row], axis: &dyn Fn(f64) -> String) -> Str
     if rows.is_empty() || most <= 0.0 {
         return String::new();
     }
-    let (left, right) = (LABELS, WIDTH - WORDS);
+    let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let (left, right) = (LABELS.max(longest as f64 * LETTER), WIDTH - WORDS);
     let x = |value: f64| left + (value / most).clamp(0.0, 1.0) * (right - left);
     let height = ROW * rows.len() as f64 + 30.0;
     let mut svg = open(title, WIDTH, height);
