@@ -211,6 +211,10 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
         print!("{}", dyno_report::differences_table(&report.differences));
         print!("{}", dyno_report::recovery_table(&report.recovery));
     }
+    if report.stopped {
+        eprintln!("stopped; what was tried by then is above");
+        return Ok(ExitCode::from(exit::STOPPED));
+    }
     // Over the whole field, what can't be is no failure; of stacks that somebody named, it is.
     let failed = report.not_run.iter().any(|row| !options.all || row.kind == NotRunKind::Failed)
         || report.rows.iter().any(|row| row.outcome == CheckOutcome::Fail)

@@ -32,6 +32,8 @@ pub struct CheckReport {
     pub recovery: Vec<Recovery>,
     /// Stacks that couldn't be tried, with the reason.
     pub not_run: Vec<NotRun>,
+    /// Whether the user stopped it: what was tried by then is here.
+    pub stopped: bool,
     /// Stacks that the catalogue calls impossible and that answer rightly: their entries have had their day.
     pub possible: Vec<StackName>,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Proven {
     pub stacks: Vec<PreparedStack>,
     /// Memory of each, in bytes, as it stood idle after its cases.
     pub memory_bytes: BTreeMap<StackName, u64>,
+    proofs: Vec<(StackName, Proof)>,
 }
 
 /// Prepares and proves the plan's stacks; with `recovery`, also takes their database away and gives it back.
@@ -54,14 +57,48 @@ pub fn check(bench: &Bench<'_>, recovery: bool) -> Result<CheckReport, LabError>
     // One at a time is up, and the one before may still be on its way out.
     let mut database = Database::start(bench, 2)?;
     let (cases, truth) = read_truth(bench, &database)?;
-    let Proven { mut report, stacks, .. } = prove_all(bench, &prepared, &database, &cases, &truth)?;
-    let right = |one: &&Prepared| stacks.iter().any(|stack| stack.stack == *one.name());
-    for one in prepared.iter().filter(right).filter(|_| recovery) {
-        bench.go_on()?;
-        report.recovery.push(outage(bench, one, &mut database, &truth)?);
+    let (mut report, mut proofs) = (CheckReport::default(), Vec::new());
+    for (index, one) in prepared.iter().enumerate() {
+        if bench.stopped() {
+            break;
+        }
+        let place = (index, prepared.len());
+        let alone = match prove_some(bench, std::slice::from_ref(one), place, &database, &cases, &truth) {
+            Err(LabError::Stopped) => break,
+            other => other?,
+        };
+        bench.tell(Event::Note(in_a_line(one.name(), &alone.report)));
+        report.rows.extend(alone.report.rows);
+        report.differences.extend(alone.report.differences);
+        report.possible.extend(alone.report.possible);
+        not_run.extend(alone.report.not_run);
+        proofs.extend(alone.proofs);
+        if recovery && !alone.stacks.is_empty() {
+            let told = match outage(bench, one, &mut database, &truth) {
+                Err(LabError::Stopped) => break,
+                other => other?,
+            };
+            bench.tell(Event::Note(format!("{}: without its database: {}", one.name(), told.outcome.word())));
+            report.recovery.push(told);
+        }
     }
-    not_run.append(&mut report.not_run);
-    Ok(CheckReport { not_run, ..report })
+    tell_differences(bench, &proofs);
+    report.not_run = not_run;
+    report.stopped = bench.stopped();
+    Ok(report)
+}
+
+/// What came of one stack's cases, as it is told at once.
+fn in_a_line(name: &StackName, report: &CheckReport) -> String {
+    if let Some(row) = report.not_run.first() {
+        return format!("{name}: cannot run: {}", row.reason);
+    }
+    let failed = report.rows.iter().filter(|row| row.outcome == CheckOutcome::Fail);
+    let failed: Vec<&str> = failed.map(|row| row.operation.name()).collect();
+    match failed.as_slice() {
+        [] => format!("{name}: pass"),
+        failed => format!("{name}: FAIL: {}", failed.join(", ")),
+    }
 }
 
 pub(crate) fn read_truth(bench: &Bench<'_>, database: &Database) -> Result<(Cases, Truth), LabError> {
@@ -70,6 +107,7 @@ pub(crate) fn read_truth(bench: &Bench<'_>, database: &Database) -> Result<(Case
     Ok((cases, truth))
 }
 
+/// Proves all stacks of a run, and tells where their answers differ.
 pub(crate) fn prove_all(
     bench: &Bench<'_>,
     prepared: &[Prepared],
@@ -77,12 +115,30 @@ pub(crate) fn prove_all(
     cases: &Cases,
     truth: &Truth,
 ) -> Result<Proven, LabError> {
-    let mut proven =
-        Proven { report: CheckReport::default(), stacks: Vec::new(), memory_bytes: BTreeMap::new() };
-    let mut proofs = Vec::new();
-    let total = (prepared.len() * Operation::ALL.len()) as u64;
+    let proven = prove_some(bench, prepared, (0, prepared.len()), database, cases, truth)?;
+    tell_differences(bench, &proven.proofs);
+    Ok(proven)
+}
+
+/// `place` is the number of the first stack, and of all there are.
+fn prove_some(
+    bench: &Bench<'_>,
+    prepared: &[Prepared],
+    place: (usize, usize),
+    database: &Database,
+    cases: &Cases,
+    truth: &Truth,
+) -> Result<Proven, LabError> {
+    let mut proven = Proven {
+        report: CheckReport::default(),
+        stacks: Vec::new(),
+        memory_bytes: BTreeMap::new(),
+        proofs: Vec::new(),
+    };
+    let total = (place.1 * Operation::ALL.len()) as u64;
     for (index, one) in prepared.iter().enumerate() {
         bench.go_on()?;
+        let index = place.0 + index;
         bench.step(Step::Prove, one.name().to_string());
         let mut done = (index * Operation::ALL.len()) as u64;
         let mut progress = |operation| {
@@ -111,7 +167,7 @@ pub(crate) fn prove_all(
                 }
                 proven.report.rows.extend(proof.rows.iter().cloned());
                 proven.report.differences.extend(proof.differences.iter().cloned());
-                proofs.push((one.name().clone(), proof));
+                proven.proofs.push((one.name().clone(), proof));
             }
             Err(LabError::Supervise(_) | LabError::CannotRun(_)) if one.impossible.is_some() => {
                 proven.report.not_run.extend(as_known(one));
@@ -127,11 +183,13 @@ pub(crate) fn prove_all(
             Err(error) => return Err(error),
         }
     }
-    for words in compare_answers(&proofs) {
-        let note = format!("answers differ across stacks: {words}");
-        bench.tell(Event::Note(note));
-    }
     Ok(proven)
+}
+
+fn tell_differences(bench: &Bench<'_>, proofs: &[(StackName, Proof)]) {
+    for words in compare_answers(proofs) {
+        bench.tell(Event::Note(format!("answers differ across stacks: {words}")));
+    }
 }
 
 /// The row of a stack that can't run, as the catalogue has it.

@@ -60,6 +60,17 @@ pub enum RecoveryOutcome {
     NotTried,
 }
 
+impl RecoveryOutcome {
+    /// The word in tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovers",
+            Self::DoesNot => "DOESN'T",
+            Self::NotTried => "not tried",
+        }
+    }
+}
+
 /// One stack through an outage of its database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recovery {

@@ -302,6 +302,18 @@ impl Catalogue {
         })
     }
 
+    /// Programs, which are their own server: an environment of theirs is nobody else's, so each is locked alone, with
+    /// its worker's requirements. Folders from `stacks/` on.
+    pub fn alone(&self) -> Vec<(PathBuf, Vec<PathBuf>)> {
+        let own = |entry: &&AppEntry| self.servers.values().any(|server| server.folder == entry.folder);
+        let workers = |entry: &AppEntry| {
+            let named = entry.app.worker.iter().filter_map(|name| self.workers.get(name));
+            named.map(|worker| worker.folder.clone()).collect()
+        };
+        let programs = self.apps.values().filter(own);
+        programs.map(|entry| (entry.folder.clone(), workers(entry))).collect()
+    }
+
     /// Interpreters that have locks, from the names of their constraints, the newest first.
     pub fn interpreters(&self) -> Vec<String> {
         let paths = files(&self.folder.join("constraints")).unwrap_or_default();
@@ -342,8 +354,11 @@ fn no_meeting(name: &StackName) -> String {
 }
 
 impl ResolvedStack {
-    /// The folders whose locks together make its environment.
+    /// The folders whose locks together make its environment; a program's own lock holds all of it.
     pub fn lock_folders(&self) -> Vec<PathBuf> {
+        if self.app.folder == self.server.folder {
+            return vec![self.app.folder.clone()];
+        }
         let worker = self.worker.iter().map(|entry| &entry.folder);
         let mut found: Vec<PathBuf> = Vec::new();
         for folder in [&self.app.folder, &self.server.folder].into_iter().chain(worker) {

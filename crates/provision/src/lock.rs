@@ -1,7 +1,8 @@
 //! Locks: pinned, hashed requirements, one file for each folder with a `requirements.in` and each interpreter.
 //!
 //! An app's lock and its server's are installed together, so all are resolved against one set of constraints for
-//! each interpreter. What the resolver can't satisfy with wheels is kept in its words, `locks/NAME.because`. No
+//! each interpreter. A program that is its own server stands outside: its environment is nobody else's, and what it
+//! can't have must not keep others from it. What the resolver can't satisfy with wheels is kept in its words, `locks/NAME.because`. No
 //! address of any registry gets into a file.
 
 use std::{
@@ -21,6 +22,8 @@ use crate::{
 pub struct LockOrder<'a> {
     /// The folder `stacks/`.
     pub stacks: &'a Path,
+    /// Folders that share no environment with others, each with those whose requirements go into its lock.
+    pub alone: &'a [(PathBuf, Vec<PathBuf>)],
     /// Names of folders; empty for all, which resolves the constraints again too.
     pub names: &'a [String],
     /// Interpreters.
@@ -49,6 +52,7 @@ struct Resolver<'a> {
     /// The program itself, where a version number doesn't say enough.
     program: Option<Interpreter>,
     constraints: PathBuf,
+    alone: &'a [(PathBuf, Vec<PathBuf>)],
     upgrade: bool,
 }
 
@@ -80,6 +84,7 @@ pub fn lock(context: Context<'_>, order: &LockOrder<'_>) -> Result<Vec<Locked>, 
             interpreter,
             program: program(context, interpreter)?,
             constraints: order.stacks.join(format!("constraints/{interpreter}.txt")),
+            alone: order.alone,
             upgrade: order.upgrade,
         };
         if order.names.is_empty() {
@@ -152,7 +157,7 @@ impl Resolver<'_> {
 
     /// One version of each package for all that share environments.
     fn constrain(&self, all: &[PathBuf]) -> Result<(), ProvisionError> {
-        let mut possible: Vec<PathBuf> = all.iter().filter(|folder| !is_tool(folder)).cloned().collect();
+        let mut possible: Vec<PathBuf> = all.iter().filter(|folder| self.shares(folder)).cloned().collect();
         make_parent(&self.constraints)?;
         let together =
             |folders: &[PathBuf]| self.compile(folders).args(["--output-file"]).path(&self.constraints).run();
@@ -166,14 +171,20 @@ impl Resolver<'_> {
         }
     }
 
+    /// Whether a folder's packages are installed together with others'.
+    fn shares(&self, folder: &Path) -> bool {
+        !is_tool(folder) && !self.alone.iter().any(|(alone, _)| alone == folder)
+    }
+
     /// Locks one folder; `Some` when there is no way, in the resolver's words.
-    fn lock(&self, folder: &PathBuf) -> Result<Option<String>, ProvisionError> {
+    fn lock(&self, folder: &Path) -> Result<Option<String>, ProvisionError> {
         let output = folder.join("locks").join(format!("{}.txt", self.interpreter));
         let because = output.with_extension("because");
         make_parent(&output)?;
-        let mut command =
-            self.compile(std::slice::from_ref(folder)).args(["--generate-hashes", "--emit-build-options"]);
-        if !is_tool(folder) && self.constraints.is_file() {
+        let mut inputs = vec![folder.to_owned()];
+        inputs.extend(self.alone.iter().filter(|(alone, _)| alone == folder).flat_map(|(_, with)| with.clone()));
+        let mut command = self.compile(&inputs).args(["--generate-hashes", "--emit-build-options"]);
+        if self.shares(folder) && self.constraints.is_file() {
             command = command.args(["--constraints"]).path(&self.constraints);
         }
         match command.args(["--output-file"]).path(&output).run() {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use dyno_analyse::Analysis;
 use dyno_model::{
     Operation, StackName,
-    check::{CheckOutcome, CheckRow, Recovery, RecoveryOutcome, SchemaDifference},
+    check::{CheckOutcome, CheckRow, Recovery, SchemaDifference},
     output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict},
     record::{NotRun, NotRunKind, Run},
 };
@@ -296,12 +296,7 @@ pub fn recovery_table(recovery: &[Recovery]) -> String {
     }
     let mut text = "\nThe database goes away and comes back\n".to_owned();
     for one in recovery {
-        let state = match one.outcome {
-            RecoveryOutcome::Recovered => "recovers",
-            RecoveryOutcome::DoesNot => "DOESN'T",
-            RecoveryOutcome::NotTried => "not tried",
-        };
-        let _ = writeln!(text, "{:<30} {state:<10} {}", one.stack.to_string(), one.detail);
+        let _ = writeln!(text, "{:<34} {:<10} {}", one.stack.to_string(), one.outcome.word(), one.detail);
     }
     text
 }

@@ -74,6 +74,7 @@ pub fn lock(common: &Common, options: &LockOptions) -> Result<ExitCode, Error> {
     };
     let order = LockOrder {
         stacks: &workshop.catalogue.folder,
+        alone: &workshop.catalogue.alone(),
         names: &options.names,
         interpreters: &interpreters,
         upgrade: options.upgrade,
