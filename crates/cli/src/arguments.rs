@@ -125,10 +125,12 @@ pub struct CheckOptions {
     /// Which stacks.
     #[command(flatten)]
     pub stacks: Stacks,
-    /// Every row of the field; what can't run is tried again, so that one that became possible is noticed
-    #[arg(long, conflicts_with = "stacks")]
+    /// Every row of the field, or those that the patterns mean: `--all '*/*/*'` for all with a front, `--all '*/*@3.14'`
+    /// for an interpreter's; what can't run is tried again, so that one that became possible is noticed
+    #[arg(long)]
     pub all: bool,
-    /// Also take the database away for five seconds in mid-load: does a stack recover? Always with --all
+    /// Also take the database away for five seconds in mid-load: does a stack recover? With --all
+    /// this is done for the rows without an interpreter or a front of choice
     #[arg(long)]
     pub recovery: bool,
 }

@@ -172,18 +172,26 @@ pub fn report(common: &Common, options: &ReportOptions) -> Result<ExitCode, Erro
 /// `dyno check`.
 pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
-    let mut plan = workshop.plan_for(&options.stacks)?;
-    if options.all {
-        let context = Context { home: &workshop.home, setup: common.setup, echo: &|_| {} };
-        plan.stacks = dyno_lab::field(context, &workshop.catalogue, &plan)
-            .into_iter()
-            .map(|stack| stack.name)
-            .collect();
-    }
+    let plan = match options.all {
+        false => workshop.plan_for(&options.stacks)?,
+        true => {
+            let mut plan = workshop.default_plan()?;
+            plan.pooler = options.stacks.pooler.or(plan.pooler);
+            let context = Context { home: &workshop.home, setup: common.setup, echo: &|_| {} };
+            let field = dyno_lab::field(context, &workshop.catalogue, &plan);
+            plan.stacks = field.into_iter().map(|stack| stack.name).collect();
+            if !options.stacks.stacks.is_empty() {
+                plan.stacks = Catalogue::among(plan.stacks, &options.stacks.stacks)?;
+            }
+            plan
+        }
+    };
     let logs = workshop.home.path().join("logs");
-    let report = workshop.with_bench(&plan, &logs, options.all, |bench| {
-        dyno_lab::check(bench, options.recovery || options.all)
-    })?;
+    let plain: BTreeSet<StackName> =
+        workshop.catalogue.stacks().into_iter().map(|stack| stack.name).collect();
+    let recovery = |stack: &StackName| options.recovery || options.all && plain.contains(stack);
+    let report =
+        workshop.with_bench(&plan, &logs, options.all, |bench| dyno_lab::check(bench, &recovery))?;
     if common.format == Format::Json {
         let mut output = CheckOutput {
             rows: report.rows.clone(),

@@ -48,11 +48,11 @@ pub(crate) struct Proven {
     proofs: Vec<(StackName, Proof)>,
 }
 
-/// Prepares and proves the plan's stacks; with `recovery`, also takes their database away and gives it back.
+/// Prepares and proves the plan's stacks; of those that `recovery` names, also takes the database away and gives it back.
 ///
 /// # Errors
 /// The database, the cases or the disk; a stack's own failure is a row.
-pub fn check(bench: &Bench<'_>, recovery: bool) -> Result<CheckReport, LabError> {
+pub fn check(bench: &Bench<'_>, recovery: &dyn Fn(&StackName) -> bool) -> Result<CheckReport, LabError> {
     let (prepared, mut not_run) = prepare_all(bench)?;
     // One at a time is up, and the one before may still be on its way out.
     let mut database = Database::start(bench, 2)?;
@@ -73,7 +73,7 @@ pub fn check(bench: &Bench<'_>, recovery: bool) -> Result<CheckReport, LabError>
         report.possible.extend(alone.report.possible);
         not_run.extend(alone.report.not_run);
         proofs.extend(alone.proofs);
-        if recovery && !alone.stacks.is_empty() {
+        if recovery(one.name()) && !alone.stacks.is_empty() {
             let told = match outage(bench, one, &mut database, &truth) {
                 Err(LabError::Stopped) => break,
                 other => other?,

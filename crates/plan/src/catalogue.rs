@@ -257,6 +257,31 @@ impl Catalogue {
         Ok(names)
     }
 
+    /// The rows of `field` that any of the patterns means; each part of a pattern stands for that part of a name, and
+    /// one that isn't there for none.
+    ///
+    /// # Errors
+    /// A pattern that means no row.
+    pub fn among(field: Vec<StackName>, patterns: &[StackPattern]) -> Result<Vec<StackName>, PlanError> {
+        let part = |pattern: Option<&String>, name: Option<&String>| match (pattern, name) {
+            (Some(pattern), Some(name)) => WildMatch::new(pattern).matches(name),
+            (pattern, name) => pattern.is_none() && name.is_none(),
+        };
+        let means = |pattern: &StackPattern, name: &StackName| {
+            let words = pattern.words();
+            part(Some(&words.app), Some(&name.app))
+                && part(Some(&words.server), Some(&name.server))
+                && part(words.front.as_ref(), name.front.as_ref())
+                && part(words.interpreter.as_ref(), name.interpreter.as_ref())
+        };
+        if let Some(none) = patterns.iter().find(|one| !field.iter().any(|name| means(one, name))) {
+            let message = "no row of the field is like that; `dyno list --all` shows them".to_owned();
+            return Err(PlanError::UnknownStack { name: none.to_string(), message });
+        }
+        let wanted = |name: &StackName| patterns.iter().any(|pattern| means(pattern, name));
+        Ok(field.into_iter().filter(wanted).collect())
+    }
+
     /// What a name stands for.
     ///
     /// # Errors
