@@ -8,11 +8,10 @@ use dyno_model::{
     self_check::FEWEST_GAPS,
 };
 
-use crate::statistics::mean;
-
-/// Foreign and stolen CPU time within a slice, as a share of one core, beyond which it is left out, whatever it
-/// measured (METHOD, section 3: label-blind).
-const FOREIGN: f64 = 0.10;
+use crate::{
+    filter::{Disturbance, FOREIGN},
+    statistics::mean,
+};
 
 /// All that the blocks say about one stack and operation.
 pub struct Cell {
@@ -208,9 +207,8 @@ fn median(slices: &[&Slice]) -> Option<f64> {
 
 /// Foreign and stolen time as a share of one core.
 fn foreign_share(slice: &Slice) -> f64 {
-    let ns = slice.machine.foreign_ns + slice.machine.steal_ns;
-    // The kernel counts busy time in ticks of 10 ms: up to one for each CPU at either end is no evidence.
-    ns.saturating_sub(20_000_000) as f64 / slice.outcome.window_ns.max(1) as f64
+    let (foreign_ns, steal_ns) = (slice.machine.foreign_ns, slice.machine.steal_ns);
+    Disturbance { foreign_ns, steal_ns, length_ns: slice.outcome.window_ns }.share()
 }
 
 fn add_closed(sum: &mut Closed, slice: &Slice, guard_ns: u64) {

@@ -2,10 +2,14 @@
 //!
 //! The block is the only unit of inference: every interval rests on one number per block (METHOD, section 4).
 
+pub mod anytime;
 mod cells;
 mod estimates;
+pub mod filter;
 mod health;
 pub mod load;
+pub mod looks;
+pub mod quads;
 mod ranks;
 mod self_checks;
 mod sentences;
@@ -16,6 +20,7 @@ pub mod synthetic;
 mod trends;
 mod trust;
 mod verdicts;
+pub mod warm_up;
 
 use dyno_model::{
     Operation, StackName,

@@ -98,6 +98,12 @@ pub fn sign_flip(values: &[f64], seed: u64) -> f64 {
     (extreme as f64 + 1.0) / (f64::from(draws) + 1.0)
 }
 
+/// A number of the standard normal distribution (Box & Muller 1958).
+pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
 /// Skewness of a sample; 0 for fewer than three values or none that differ.
 pub fn skewness(values: &[f64]) -> f64 {
     let (n, mean) = (values.len() as f64, mean(values));
@@ -167,14 +173,10 @@ mod tests {
     #[test]
     fn a_against_a_stays_quiet_and_a_planted_difference_is_found() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut normal = move || {
-            let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-            (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-        };
         let mut different = |planted: f64| {
             let sessions = 2_000;
             let found = (0..sessions).filter(|_| {
-                let d: Vec<f64> = (0..8).map(|_| planted + 0.02 * normal()).collect();
+                let d: Vec<f64> = (0..8).map(|_| planted + 0.02 * normal(&mut rng)).collect();
                 let (_, low, high) = t_interval(&d).unwrap();
                 (low > 0.0 || high < 0.0) && sign_flip(&d, 0) <= 0.05
             });
