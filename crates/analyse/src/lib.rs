@@ -9,6 +9,7 @@ pub mod filter;
 mod health;
 pub mod load;
 pub mod looks;
+pub mod placebo;
 pub mod quads;
 mod ranks;
 mod self_checks;
