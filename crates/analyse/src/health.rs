@@ -209,6 +209,18 @@ fn overloaded(open: &Open) -> bool {
 }
 
 impl Health {
+    /// What the canary says: a check like the others, and no verdict when it differs from its twin.
+    pub fn hear_canary(&mut self, said: Result<String, String>) {
+        let (outcome, words) = match said {
+            Ok(words) => (Outcome::Pass, words),
+            Err(words) => {
+                self.no_verdict.push(words.clone());
+                (Outcome::Fail, words)
+            }
+        };
+        self.checks.push(SelfCheck { id: "canary".to_owned(), outcome, words });
+    }
+
     /// What a self-check found becomes a refusal, a warning, or nothing but a line among the checks.
     fn judge(&mut self, finding: &Finding, check: &Check) {
         if !matches!(finding.outcome, Outcome::Flag | Outcome::Fail) {

@@ -25,7 +25,7 @@ pub mod warm_up;
 
 use dyno_model::{
     Operation, StackName,
-    output::{Comparison, Estimate, Metric, SelfCheck},
+    output::{Comparison, Estimate, Metric, SelfCheck, Verdict},
     record::{Block, BlockState, NotRun, Run},
     warning::Warning,
 };
@@ -91,12 +91,34 @@ pub struct Curve {
     pub requests: u64,
 }
 
+impl Analysis {
+    /// Whether more blocks could still change a verdict on one of these metrics.
+    pub fn is_open(&self, metrics: &[Metric]) -> bool {
+        let open = |one: &&Comparison| matches!(one.verdict, Verdict::Inconclusive | Verdict::NoVerdict);
+        self.comparisons.iter().filter(|one| metrics.contains(&one.metric)).any(|one| open(&one))
+    }
+
+    /// Blocks until the next look at a run with looks, by the pair that has the fewest; 0 after the last.
+    pub fn to_next_look(&self) -> u32 {
+        let valid = |one: &Series| one.values.iter().flatten().count();
+        let fewest = self.series.iter().filter(|one| one.metric == Metric::Throughput).map(valid).min();
+        let fewest = fewest.unwrap_or(0);
+        looks::next_look(fewest).map_or(0, |next| u32::try_from(next - fewest).unwrap_or(0))
+    }
+}
+
 /// Analyses a run from its record.
 pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
     let complete: Vec<&Block> = blocks.iter().filter(|block| block.state == BlockState::Complete).collect();
     let cells = cells::cells(run, &complete);
     let series = estimates::series(&cells);
-    let health = health::examine(run, &complete, &cells);
+    let mut health = health::examine(run, &complete, &cells);
+    if let Some(said) = verdicts::canary(run, &series) {
+        health.hear_canary(said);
+    }
+    // The canary has sung: from here on it is no stack of the run's.
+    let is_shown = |stack: &StackName| run.plan.design.canary.as_ref() != Some(stack);
+    let series: Vec<Series> = series.into_iter().filter(|one| is_shown(&one.stack)).collect();
     let mut results = estimates::estimates(&cells, &series, &health);
     ranks::rank(&mut results, &series, &health);
     let comparisons = verdicts::compare(run, &series, &health);
@@ -114,7 +136,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
         checks: health.checks,
         servers: servers::servers(run, &complete),
         trust,
-        curves: estimates::curves(&cells),
+        curves: estimates::curves(&cells).into_iter().filter(|one| is_shown(&one.stack)).collect(),
         series,
     }
 }

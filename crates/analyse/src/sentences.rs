@@ -24,9 +24,29 @@ pub fn sentences(
         return all;
     }
     for &operation in &run.plan.operations {
-        all.extend(fastest(run, operation, results, comparisons));
+        match duet(operation, comparisons) {
+            Some(sentence) => all.push(sentence),
+            None => all.extend(fastest(run, operation, results, comparisons)),
+        }
     }
     all
+}
+
+/// Of two stacks the verdict is the answer.
+fn duet(operation: Operation, comparisons: &[Comparison]) -> Option<String> {
+    let mut of = comparisons.iter().filter(|one| one.operation == operation && one.metric == Metric::Throughput);
+    let (one, None) = (of.next()?, of.next()) else { return None };
+    let interval = match one.low.zip(one.high) {
+        Some((low, high)) => format!("{:.3} [{low:.3}, {high:.3}]", one.ratio),
+        None => format!("{:.3}, without an interval", one.ratio),
+    };
+    let words = match one.verdict {
+        Verdict::Different => format!("{} is {} than {}", one.a, one.reason, one.b),
+        Verdict::NoDifference => format!("no difference between {} and {}: {}", one.a, one.b, one.reason),
+        Verdict::Inconclusive => format!("inconclusive between {} and {}: {}", one.a, one.b, one.reason),
+        Verdict::NoVerdict => format!("no verdict on {} and {}: {}", one.a, one.b, one.reason),
+    };
+    Some(format!("{operation}: {words}; ratio of throughputs {interval}."))
 }
 
 fn fastest(

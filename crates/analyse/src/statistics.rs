@@ -61,11 +61,16 @@ pub fn holm(p: &[f64], level: f64) -> Vec<bool> {
 
 /// Mean and 95 % t interval: `m ± t(n-1, .975) s/√n`. `None` for fewer than two values.
 pub fn t_interval(values: &[f64]) -> Option<(f64, f64, f64)> {
+    t_interval_at(values, 0.05)
+}
+
+/// Mean and t interval that misses with the probability `level`. `None` for fewer than two values.
+pub fn t_interval_at(values: &[f64], level: f64) -> Option<(f64, f64, f64)> {
     if values.len() < 2 {
         return None;
     }
     let n = values.len() as f64;
-    let half = t_quantile(0.975, n - 1.0) * standard_deviation(values) / n.sqrt();
+    let half = t_quantile(1.0 - level / 2.0, n - 1.0) * standard_deviation(values) / n.sqrt();
     let mean = mean(values);
     Some((mean, mean - half, mean + half))
 }

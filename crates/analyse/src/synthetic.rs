@@ -57,6 +57,8 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
                 warm_up: Span::seconds(1),
                 guard: Span::milliseconds(30),
                 seed: Some(1),
+                looks: false,
+                canary: None,
             },
             throughput: Throughput { connections: 64, idle: 0, slice: Span::milliseconds(250), slices: 2 },
             latency: Some(Latency {

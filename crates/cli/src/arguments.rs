@@ -6,7 +6,7 @@ pub mod truth;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dyno_model::{Span, StackPattern, plan::Pooler};
+use dyno_model::{Operation, Rate, Span, StackName, StackPattern, plan::Pooler};
 use dyno_provision::BrokerUrl;
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   dyno run --setup             prepare everything, measure the default plan, write the report
   dyno run smoke               two stacks for a minute
+  dyno compare flask/gunicorn flask/waitress    which is faster, and by how much?
   dyno check flask/gunicorn    does this stack answer the contract?
   dyno up flask/uwsgi/nginx    bring one stack up and look around
   dyno report runs/…           make a run's report again
@@ -77,6 +78,8 @@ pub enum Format {
 pub enum Command {
     /// Prepare, prove, measure and compare the stacks of a plan
     Run(RunOptions),
+    /// Which of two stacks is faster, and by how much: measures until that is known, or the budget is spent
+    Compare(CompareOptions),
     /// Prove that stacks answer the contract; time nothing
     Check(CheckOptions),
     /// Show stacks, operations and plans
@@ -117,6 +120,35 @@ pub struct RunOptions {
     /// Fewest blocks, instead of the plan's
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub blocks: Option<u32>,
+}
+
+/// Options of `dyno compare`.
+#[derive(Args, Debug)]
+pub struct CompareOptions {
+    /// The stack that is compared, for instance `flask/gunicorn:workers=4`
+    #[arg(value_name = "A")]
+    pub a: StackName,
+    /// The stack that it is compared with
+    #[arg(value_name = "B")]
+    pub b: StackName,
+    /// Operations, each with its own verdict
+    #[arg(long = "operation", value_name = "NAME", default_values = ["types"])]
+    pub operations: Vec<Operation>,
+    /// Connections of the saturated closed loop
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: u32,
+    /// Also compare latency at this offered rate, for instance 200/s
+    #[arg(long)]
+    pub rate: Option<Rate>,
+    /// Time for the whole comparison
+    #[arg(long, default_value = "20m")]
+    pub budget: Span,
+    /// Seed of every random choice
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Leave out the canary, a twin of B that must not be told from it: a third less time, and less trust
+    #[arg(long)]
+    pub no_canary: bool,
 }
 
 /// Options of `dyno check`.

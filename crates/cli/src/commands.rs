@@ -1,7 +1,9 @@
 //! What each command does: a request to the lab, or a view of what is recorded.
 
+mod compare;
 mod field;
 pub mod load;
+mod session;
 mod truth;
 mod view;
 
@@ -24,6 +26,7 @@ use crate::{
     stop::STOP,
 };
 
+pub use compare::compare;
 pub use field::{freeze, list, lock};
 pub use truth::{SERVER as TRUTH_SERVER, truth};
 
@@ -126,21 +129,10 @@ pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
         }
         None => {
             let plan = plan_of(&workshop, options)?;
-            let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ");
-            (RunFolder::create(&common.runs, &format!("{time}-{}", plan.name))?, plan, false)
+            (session::new_folder(common, &plan.name)?, plan, false)
         }
     };
-    let logs = folder.logs();
-    let result = workshop.with_bench(&plan, &logs, false, |bench| {
-        if resumed { dyno_lab::resume(bench, &folder) } else { dyno_lab::run(bench, &folder) }
-    });
-    let finished = match result {
-        Ok(finished) => finished,
-        Err(error) => {
-            folder.discard_if_empty();
-            return Err(error);
-        }
-    };
+    let finished = session::measure(&workshop, &plan, &folder, resumed)?;
     let failed = view::show(common, &folder, &finished.run, &finished.blocks)?;
     if finished.stopped {
         eprintln!("stopped; go on with: dyno run --resume {}", folder.path().display());

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 use dyno_model::{
-    catalogue::{Language, Processes, Protocol, Upstream},
+    catalogue::{Interface, Language, Processes, Protocol, Upstream},
     child::ChildSpec,
 };
 use dyno_plan::{FrontEntry, WorkerEntry};
@@ -71,7 +71,8 @@ impl Prepared {
         if let Some(WorkerEntry { worker, .. }) = self.stack.worker.as_ref().filter(|_| place.with_worker) {
             // However the server cuts the capacity, a worker has the plan's processes.
             let mut values = values.clone();
-            values.insert("workers", bench.order.plan.capacity.workers.to_string());
+            let capacity = bench.order.plan.capacity_of(&self.stack.name);
+            values.insert("workers", capacity.workers.to_string());
             let argv = worker.command.iter().map(|word| fill(word, &values)).collect();
             let name = format!("{}+worker", self.stack.name.slug());
             children.push(("worker", child(name, argv, &worker.environment, worker.stop_signal)));
@@ -145,9 +146,18 @@ impl Prepared {
         })
     }
 
+    /// What the server serves: the app, or what burns before it.
+    fn module(&self) -> String {
+        match (self.stack.name.variant.burn_us, self.stack.app.app.interface) {
+            (None, _) => self.stack.app.app.module.clone().unwrap_or_default(),
+            (Some(_), Interface::Wsgi) => "dyno_burn.wsgi:app".to_owned(),
+            (Some(_), _) => "dyno_burn.asgi:app".to_owned(),
+        }
+    }
+
     /// Processes, threads of each, and database connections of each: the same capacity however it is cut.
     fn shares(&self, bench: &Bench<'_>) -> (u32, u32, u32) {
-        let capacity = &bench.order.plan.capacity;
+        let capacity = bench.order.plan.capacity_of(&self.stack.name);
         let (workers, threads, connections) = (capacity.workers, capacity.threads, capacity.connections);
         match self.stack.server.server.processes {
             // A compiled program has one pool for all its threads.
@@ -175,7 +185,7 @@ impl Prepared {
             ("workers", workers.to_string()),
             ("threads", threads.to_string()),
             ("pool", pool.to_string()),
-            ("module", self.stack.app.app.module.clone().unwrap_or_default()),
+            ("module", self.module()),
         ]);
         match &self.program {
             Program::Python(environment) => {
@@ -224,7 +234,12 @@ impl Prepared {
         if app.language == Language::Python {
             let python = self.stack.app.folder.join("..");
             let worker = self.stack.worker.iter().flat_map(|entry| &entry.worker.python_path);
-            let folders = app.python_path.iter().chain(worker).map(|folder| absolute(&python.join(folder)));
+            let burn = self.stack.name.variant.burn_us.map(|us| {
+                environment.insert("DYNO_BURN_US", us.to_string());
+                environment.insert("DYNO_BURN_MODULE", app.module.clone().unwrap_or_default());
+                "burn".to_owned()
+            });
+            let folders = app.python_path.iter().chain(worker).chain(&burn).map(|folder| absolute(&python.join(folder)));
             environment.insert("PYTHONPATH", folders.collect::<Vec<_>>().join(":"));
         }
         Ok(environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

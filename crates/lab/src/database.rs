@@ -93,11 +93,11 @@ impl Database {
     fn start_pgbouncer(&mut self, bench: &Bench<'_>, stacks: usize) -> Result<(), LabError> {
         let system = |source| LabError::System { what: "a free loopback port".to_owned(), source };
         let port = free_port().map_err(system)?;
-        let capacity = &bench.order.plan.capacity;
-        let clients = capacity.connections * u32::try_from(stacks).unwrap_or(1) + SPARE_CONNECTIONS;
+        let connections = bench.order.plan.most_connections();
+        let clients = connections * u32::try_from(stacks).unwrap_or(1) + SPARE_CONNECTIONS;
         let pooler = bench.provision(|context| {
             let found = pgbouncer(context)?;
-            let budget = (capacity.connections, clients);
+            let budget = (connections, clients);
             Ok::<_, ProvisionError>((
                 found.pooler(context, port, &self.url, &bench.cpus.database, budget)?,
                 found,
@@ -117,7 +117,7 @@ impl Database {
         ]);
         let words = format!("PgBouncer {}, a connection for a transaction", found.version);
         self.facts.insert("pooler".to_owned(), words);
-        self.facts.insert("pooler: server connections".to_owned(), capacity.connections.to_string());
+        self.facts.insert("pooler: server connections".to_owned(), connections.to_string());
         self.url_for_apps = pooler.url.clone();
         self.pooler = Some((child, pooler));
         Ok(())
@@ -143,7 +143,7 @@ fn start_embedded(bench: &Bench<'_>, stacks: usize) -> Result<(Child, EmbeddedDa
     let system = |source| LabError::System { what: "a free loopback port".to_owned(), source };
     let port = free_port().map_err(system)?;
     let connections =
-        bench.order.plan.capacity.connections * u32::try_from(stacks).unwrap_or(1) + SPARE_CONNECTIONS;
+        bench.order.plan.most_connections() * u32::try_from(stacks).unwrap_or(1) + SPARE_CONNECTIONS;
     let embedded = bench
         .provision(|context| postgres(context)?.database(context, port, &bench.cpus.database, connections))?;
     let child = start_child(bench, &embedded)?;

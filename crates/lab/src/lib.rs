@@ -22,5 +22,5 @@ pub use error::LabError;
 pub use field::{Installed, field, packages};
 pub use prepare::{Prepared, can_run};
 pub use proof::{CheckReport, check};
-pub use run::{Finished, resume, run};
+pub use run::{Finished, Pace, resume, run};
 pub use up::up;

@@ -46,24 +46,27 @@ const MEMORY_GROWTH: f64 = 1.5;
 /// A guess of what starting, proving and stopping one stack in a block takes, until a block was measured.
 const START_GUESS_S: f64 = 2.5;
 
+/// How many blocks are worth doing before it is asked again; 0 ends the run. Plan and budget bound it all the same.
+pub type Pace<'a> = dyn Fn(&Run, &[Block]) -> u32 + 'a;
+
 /// Carries a plan out into a new run folder.
 ///
 /// # Errors
 /// What keeps the whole run from going on; blocks that were done are kept.
-pub fn run(bench: &Bench<'_>, folder: &RunFolder) -> Result<Finished, LabError> {
+pub fn run(bench: &Bench<'_>, folder: &RunFolder, pace: &Pace<'_>) -> Result<Finished, LabError> {
     let clock = Instant::now();
     let (prepared, not_run) = prepare_all(bench)?;
     let started = jiff::Timestamp::now().to_string();
     let seed = bench.order.plan.design.seed.unwrap_or_else(rand::random);
     let begin = Beginning { clock, seed, not_run, started, earlier: None };
-    carry_out(bench, folder, prepared, begin)
+    carry_out(bench, folder, prepared, begin, pace)
 }
 
 /// Goes on with a run that was stopped: the same plan and seed, stacks proven again, blocks added.
 ///
 /// # Errors
 /// As [`run`].
-pub fn resume(bench: &Bench<'_>, folder: &RunFolder) -> Result<Finished, LabError> {
+pub fn resume(bench: &Bench<'_>, folder: &RunFolder, pace: &Pace<'_>) -> Result<Finished, LabError> {
     let clock = Instant::now();
     let earlier = folder.read_run()?;
     let (prepared, not_run) = prepare_all(bench)?;
@@ -74,7 +77,7 @@ pub fn resume(bench: &Bench<'_>, folder: &RunFolder) -> Result<Finished, LabErro
         started: earlier.started.clone(),
         earlier: Some(earlier),
     };
-    carry_out(bench, folder, prepared, begin)
+    carry_out(bench, folder, prepared, begin, pace)
 }
 
 struct Beginning {
@@ -90,13 +93,16 @@ fn carry_out(
     folder: &RunFolder,
     prepared: Vec<Prepared>,
     begin: Beginning,
+    pace: &Pace<'_>,
 ) -> Result<Finished, LabError> {
     let database = Database::start(bench, prepared.len().min(MOST))?;
     let (cases, truth) = read_truth(bench, &database)?;
     let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
     let mut blocks = folder.read_blocks()?;
     let (mut run, grouping) = describe(bench, folder, &prepared, &proven, &database, &begin);
-    run.warnings.extend(looked(complete_blocks(&blocks), run.plan.design.blocks));
+    if !run.plan.design.looks {
+        run.warnings.extend(looked(complete_blocks(&blocks), run.plan.design.blocks));
+    }
     let prepared: Vec<Prepared> = prepared
         .into_iter()
         .filter(|one| run.prepared.iter().any(|proven| proven.stack == *one.name()))
@@ -109,7 +115,7 @@ fn carry_out(
     dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
     let work =
         BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
-    measure(bench, folder, &work, begin.clock, &mut blocks)?;
+    measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
     Ok(Finished { run, blocks, stopped: bench.stopped() })
 }
 
@@ -120,6 +126,7 @@ fn measure(
     work: &BlockWork<'_>,
     clock: Instant,
     blocks: &mut Vec<Block>,
+    pace: &dyn Fn(&[Block]) -> u32,
 ) -> Result<(), LabError> {
     let design = &bench.order.plan.design;
     let mut block_s = guess_block_s(bench.order.plan, work.prepared.len());
@@ -127,8 +134,11 @@ fn measure(
     bench.step(Step::Measure, format!("{} stacks, {} blocks or more", work.prepared.len(), design.blocks));
     while !bench.stopped() {
         let complete = complete_blocks(blocks);
-        let fits = clock.elapsed().as_secs_f64() + block_s <= design.budget.0.as_secs_f64();
-        if complete >= design.most_blocks || (complete >= design.blocks && !fits) {
+        // Before the fewest there is nothing to ask.
+        let wanted = if complete >= design.blocks { pace(blocks) } else { design.blocks - complete };
+        let needed_s = f64::from(wanted) * block_s;
+        let fits = clock.elapsed().as_secs_f64() + needed_s <= design.budget.0.as_secs_f64();
+        if wanted == 0 || complete >= design.most_blocks || (complete >= design.blocks && !fits) {
             break;
         }
         let index = blocks.last().map_or(0, |block| block.index + 1);

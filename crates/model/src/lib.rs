@@ -25,6 +25,6 @@ pub mod warning;
 
 pub use operation::Operation;
 pub use slo::{Slo, Slos};
-pub use stack::{StackName, StackPattern};
+pub use stack::{StackName, StackPattern, Variant};
 pub use stages::{StageSpec, Stages};
 pub use units::{Rate, Span};

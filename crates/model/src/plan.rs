@@ -56,6 +56,25 @@ const fn task_workers() -> bool {
     true
 }
 
+impl Plan {
+    /// What a stack may use: the plan's figures, or those of its variant.
+    pub fn capacity_of(&self, stack: &StackName) -> Capacity {
+        let (own, variant) = (&self.capacity, &stack.variant);
+        Capacity {
+            workers: variant.workers.unwrap_or(own.workers),
+            threads: variant.threads.unwrap_or(own.threads),
+            connections: variant.connections.unwrap_or(own.connections),
+            task_workers: own.task_workers,
+        }
+    }
+
+    /// The most database connections that one of its stacks may use.
+    pub fn most_connections(&self) -> u32 {
+        let all = self.stacks.iter().map(|stack| self.capacity_of(stack).connections);
+        all.max().unwrap_or(0).max(self.capacity.connections)
+    }
+}
+
 /// The rows in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Data {
@@ -108,6 +127,13 @@ pub struct Design {
     pub guard: Span,
     /// Seed of every random choice; `None` takes one from the clock, and records it.
     pub seed: Option<u64>,
+    /// Whether the numbers decide when a run ends: looks at 8, 12, 16, 24, 32 and 48 blocks, with repeated confidence
+    /// intervals (METHOD, section 4). Without, plan and clock decide.
+    #[serde(default)]
+    pub looks: bool,
+    /// The canary: a twin of another stack that must not be told from it, or the run allows no verdict.
+    #[serde(default)]
+    pub canary: Option<StackName>,
 }
 
 /// Closed-loop slices that saturate.

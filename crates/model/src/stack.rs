@@ -1,11 +1,11 @@
-//! The name of a stack: one choice of app, server, front and interpreter.
+//! The name of a stack: one choice of app, server, front and interpreter, and in which variant.
 
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `app/server[/front][@interpreter]`, for instance `flask/uwsgi/nginx@3.13`.
+/// `app/server[/front][@interpreter][:variant]`, for instance `flask/uwsgi/nginx@3.13` or `flask/gunicorn:workers=4`.
 ///
 /// Without `@interpreter` the plan's interpreter is meant, or for compiled apps their own toolchain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,68 @@ pub struct StackName {
     pub front: Option<String>,
     /// Interpreter asked for, for instance `3.13` or `pypy3.11`.
     pub interpreter: Option<String>,
+    /// What is different from the plan's own settings, or from the app as it is.
+    pub variant: Variant,
+}
+
+/// How a stack differs from the plan's own settings: `workers=4,threads=2`, so that one plan can compare them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Variant {
+    /// Worker processes instead of the plan's, 1 to 64.
+    pub workers: Option<u32>,
+    /// Threads of each worker instead of the plan's, 1 to 256.
+    pub threads: Option<u32>,
+    /// Database connections of the whole stack instead of the plan's, 1 to 1000.
+    pub connections: Option<u32>,
+    /// CPU time that each request burns before the app sees it, in microseconds, 1 to 1,000,000: a known slowdown.
+    pub burn_us: Option<u32>,
+    /// The same stack once more, as a null control.
+    pub twin: bool,
+}
+
+impl Variant {
+    /// Whether nothing differs.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl FromStr for Variant {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut variant = Self::default();
+        for word in text.split(',') {
+            if word == "twin" && !variant.twin {
+                variant.twin = true;
+                continue;
+            }
+            let (key, value) = word.split_once('=').ok_or(())?;
+            let (slot, value, most) = match key {
+                "workers" => (&mut variant.workers, value, 64),
+                "threads" => (&mut variant.threads, value, 256),
+                "connections" => (&mut variant.connections, value, 1000),
+                "burn" => (&mut variant.burn_us, value.strip_suffix("us").ok_or(())?, 1_000_000),
+                _ => return Err(()),
+            };
+            let value: u32 = value.parse().map_err(|_| ())?;
+            if slot.is_some() || !(1..=most).contains(&value) {
+                return Err(());
+            }
+            *slot = Some(value);
+        }
+        Ok(variant)
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = [("workers", self.workers), ("threads", self.threads), ("connections", self.connections)];
+        let figures = figures.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        let burn = self.burn_us.map(|us| format!("burn={us}us"));
+        let words: Vec<String> = figures.chain(burn).chain(self.twin.then(|| "twin".to_owned())).collect();
+        f.write_str(&words.join(","))
+    }
 }
 
 /// A stack's name in which `*` stands for any letters: `flask/*`, `*/uvicorn*`, `*/*/nginx`.
@@ -71,7 +133,8 @@ impl From<StackPattern> for String {
 /// A text that isn't a stack's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{text}` isn't a stack: write app/server[/front][@interpreter], for instance `flask/uwsgi/nginx@3.13`"
+    "`{text}` isn't a stack: write app/server[/front][@interpreter][:variant], for instance `flask/uwsgi/nginx@3.13` or \
+     `flask/gunicorn:workers=4,threads=2` (a variant has workers, threads, connections, burn=30us, twin)"
 )]
 pub struct StackNameError {
     /// What was written.
@@ -93,9 +156,13 @@ fn read(text: &str, more: fn(char) -> bool) -> Result<StackName, StackNameError>
         word.starts_with(|c: char| c.is_ascii_alphanumeric() || more(c))
             && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') || more(c))
     };
-    let (path, interpreter) = match text.split_once('@') {
+    let (name, variant) = match text.split_once(':') {
+        Some((name, variant)) => (name, variant.parse().map_err(|()| error())?),
+        None => (text, Variant::default()),
+    };
+    let (path, interpreter) = match name.split_once('@') {
         Some((path, interpreter)) => (path, Some(interpreter)),
-        None => (text, None),
+        None => (name, None),
     };
     let parts: Vec<&str> = path.split('/').collect();
     if !(2..=3).contains(&parts.len()) || !parts.iter().copied().chain(interpreter).all(is_word) {
@@ -106,6 +173,7 @@ fn read(text: &str, more: fn(char) -> bool) -> Result<StackName, StackNameError>
         server: parts[1].to_owned(),
         front: parts.get(2).map(|front| (*front).to_owned()),
         interpreter: interpreter.map(str::to_owned),
+        variant,
     })
 }
 
@@ -117,6 +185,9 @@ impl fmt::Display for StackName {
         }
         if let Some(interpreter) = &self.interpreter {
             write!(f, "@{interpreter}")?;
+        }
+        if !self.variant.is_none() {
+            write!(f, ":{}", self.variant)?;
         }
         Ok(())
     }
@@ -139,7 +210,12 @@ impl From<StackName> for String {
 impl StackName {
     /// The name as a file or cgroup name: letters, digits, `-`, `_`, `.` and `+` only.
     pub fn slug(&self) -> String {
-        self.to_string().replace('/', "+").replace('@', "+at+")
+        self.to_string().replace([',', '/', ':'], "+").replace('@', "+at+").replace('=', "-")
+    }
+
+    /// The same stack once more, under a name of its own.
+    pub fn twin(&self) -> Self {
+        Self { variant: Variant { twin: true, ..self.variant.clone() }, ..self.clone() }
     }
 }
 
@@ -158,14 +234,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_stack() {
-        for text in ["", "flask", "flask/", "a/b/c/d", "a/b@", "a b/c", "../x/y", "a/b@3.13@x"] {
+        let variants = ["a/b:", "a/b:workers", "a/b:workers=0", "a/b:workers=1,workers=2", "a/b:burn=3", "a/b:twin,twin"];
+        let names = ["", "flask", "flask/", "a/b/c/d", "a/b@", "a b/c", "../x/y", "a/b@3.13@x"];
+        for text in names.into_iter().chain(variants) {
             assert!(text.parse::<StackName>().is_err(), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn text_and_back(text in "[a-z][a-z-]{0,8}/[a-z]{1,9}(/[a-z]{1,5})?(@[a-z0-9][a-z0-9.]{0,5})?") {
+        fn text_and_back(text in "[a-z][a-z-]{0,8}/[a-z]{1,9}(/[a-z]{1,5})?(@[a-z0-9][a-z0-9.]{0,5})?(:workers=[1-9](,burn=[1-9]0us)?(,twin)?)?") {
             let name: StackName = text.parse().unwrap();
             prop_assert_eq!(name.to_string(), text);
         }

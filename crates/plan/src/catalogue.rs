@@ -7,7 +7,7 @@ use std::{
 };
 
 use dyno_model::{
-    Operation, StackName, StackPattern,
+    Operation, StackName, StackPattern, Variant,
     catalogue::{App, CannotRun, Front, Interface, Language, ListenAt, Protocol, Server, Upstream, Worker},
 };
 use serde::de::DeserializeOwned;
@@ -160,6 +160,7 @@ impl Catalogue {
                     server: server.server.name.clone(),
                     front: front.map(str::to_owned),
                     interpreter: None,
+                    variant: Variant::default(),
                 };
                 stacks.extend(self.resolve(&name(None)).or_else(|_| self.resolve(&name(Some("nginx")))));
             }
@@ -246,6 +247,7 @@ impl Catalogue {
                     server: server.server.name.clone(),
                     front: front.clone(),
                     interpreter: words.interpreter.clone(),
+                    variant: words.variant.clone(),
                 }));
             }
         }
@@ -314,6 +316,10 @@ impl Catalogue {
             };
         let meeting =
             meet(&server.server, front.map(|entry| &entry.front)).ok_or_else(|| unknown(no_meeting(name)))?;
+        let wraps = [Interface::Wsgi, Interface::Asgi].contains(&app.app.interface);
+        if name.variant.burn_us.is_some() && !wraps {
+            return Err(unknown(format!("only an app behind WSGI or ASGI can burn, and {} isn't", app.app.name)));
+        }
         if name.interpreter.is_some() && app.app.language != Language::Python {
             return Err(unknown(format!("{} has no interpreter to choose", app.app.name)));
         }

@@ -17,6 +17,8 @@ use crate::{catalogue::Catalogue, error::PlanError};
 
 /// Fewest blocks that an interval may rest on (METHOD, section 4).
 const FEWEST_BLOCKS: u32 = 8;
+/// Blocks of the last look, and some that a disturbance may take.
+const MOST_BLOCKS: u32 = 60;
 
 /// A plan as written by a person. Everything but `title`, `stacks` and `operations` has a default.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -114,6 +116,10 @@ pub struct DesignFile {
     pub guard: Span,
     /// Seed of every random choice.
     pub seed: Option<u64>,
+    /// Whether the numbers decide when the run ends, at looks after 8, 12, 16, 24, 32 and 48 blocks.
+    pub looks: bool,
+    /// Whether the baseline runs twice, and the run allows no verdict when the two differ; from 8 blocks on.
+    pub canary: bool,
 }
 
 impl Default for DesignFile {
@@ -125,6 +131,8 @@ impl Default for DesignFile {
             warm_up: Span::seconds(2),
             guard: Span::milliseconds(30),
             seed: None,
+            looks: false,
+            canary: true,
         }
     }
 }
@@ -196,6 +204,7 @@ fn example_of(key: &str) -> &'static str {
         "interpreter" => "interpreter = \"3.13\"",
         "pooler" => "pooler = \"pgbouncer\"",
         "blocks" | "most_blocks" => "blocks = 8",
+        "looks" | "canary" => "canary = true",
         "connections" | "idle" | "workers" | "threads" | "slices" | "contacts" => "connections = 8",
         key if key.parse::<Operation>().is_ok() => "types = \"200/s\"",
         _ => {
@@ -268,11 +277,14 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
         throughput,
         latency,
     } = written;
+    let baseline = baseline.unwrap_or_else(|| stacks[0].clone());
+    let canary = (design.canary && design.blocks >= FEWEST_BLOCKS).then(|| baseline.twin());
+    let most_blocks = if design.looks { MOST_BLOCKS } else { design.blocks };
     Plan {
         name,
         title,
-        baseline: baseline.unwrap_or_else(|| stacks[0].clone()),
-        stacks,
+        baseline,
+        stacks: stacks.into_iter().chain(canary.clone()).collect(),
         operations,
         interpreter,
         capacity: Capacity {
@@ -285,11 +297,13 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
         pooler: database.pooler,
         design: Design {
             blocks: design.blocks,
-            most_blocks: design.most_blocks.unwrap_or(design.blocks),
+            most_blocks: design.most_blocks.unwrap_or(most_blocks),
             budget: design.budget,
             warm_up: design.warm_up,
             guard: design.guard,
             seed: design.seed,
+            looks: design.looks,
+            canary,
         },
         throughput: Throughput {
             connections: throughput.connections,
@@ -340,6 +354,12 @@ fn check(path: &Path, text: &str, plan: &PlanFile, stacks: &[StackName]) -> Resu
     if plan.operations.is_empty() {
         return at("operations", "`operations` is empty: a plan needs at least one".to_owned(), "operations");
     }
+    if let Some(twin) = stacks.iter().find(|stack| stack.variant.twin)
+        && plan.design.canary
+    {
+        let message = format!("`{twin}` is the canary's name: write `canary = false` to have a twin of your own");
+        return at("stacks", message, "stacks");
+    }
     if let Some(baseline) = &plan.baseline
         && !stacks.contains(baseline)
     {
@@ -378,6 +398,24 @@ fn check(path: &Path, text: &str, plan: &PlanFile, stacks: &[StackName]) -> Resu
         return at(operation.name(), message, "types");
     }
     Ok(())
+}
+
+/// Refuses operations that are proven and not timed.
+///
+/// # Errors
+/// One of them can't be timed; those that can are named.
+pub fn timed(operations: &[Operation]) -> Result<(), PlanError> {
+    match operations.iter().find(|operation| !MEASURABLE.contains(operation)) {
+        None => Ok(()),
+        Some(operation) => {
+            let known = MEASURABLE.map(Operation::name).join(", ");
+            Err(PlanError::Argument {
+                argument: "--operation".to_owned(),
+                message: format!("`{operation}` is proven by the contract's cases, not timed: {known} are"),
+                example: "--operation contacts_fetch".to_owned(),
+            })
+        }
+    }
 }
 
 /// Operations that can be timed: reading ones, for all stacks share one database whose rows must stay alike.

@@ -10,6 +10,6 @@ pub mod traffic;
 
 pub use catalogue::{AppEntry, Catalogue, FrontEntry, Meeting, ResolvedStack, ServerEntry, WorkerEntry};
 pub use error::PlanError;
-pub use file::{PlanFile, PlanSummary, find_plan, list_plans, read_plan};
+pub use file::{PlanFile, PlanSummary, find_plan, list_plans, read_plan, timed};
 pub use interpreters::read_interpreters;
 pub use order::{SliceKind, SlicePlan, block_order, block_seed};

@@ -1,0 +1,122 @@
+//! `dyno compare`: a slice duet of two stacks, looked at until a verdict is reached (METHOD, sections 3 and 4).
+
+use std::{collections::BTreeSet, process::ExitCode};
+
+use dyno_model::{
+    Operation, Rate, Span, StackName,
+    plan::{Capacity, Data, Design, Latency, Plan, Throughput},
+};
+
+use super::{Workshop, session, view};
+use crate::{
+    arguments::{Common, CompareOptions},
+    exit::{self, Error},
+};
+
+/// Slices of each stack and operation in a block: eight quads, ABBA or BAAB.
+const SLICES: u32 = 16;
+/// Open-loop slices of each stack and operation in a block.
+const LATENCY_SLICES: u32 = 8;
+/// Blocks of the last look, and some that a disturbance may take.
+const MOST_BLOCKS: u32 = 60;
+
+/// A duet of stacks, or a few more, for as long as a verdict is open.
+pub struct Duet {
+    /// What the run is called.
+    pub name: String,
+    /// Stacks; the last is what the others are compared with.
+    pub stacks: Vec<StackName>,
+    /// Operations that are timed.
+    pub operations: Vec<Operation>,
+    /// The same for all stacks without a variant.
+    pub capacity: Capacity,
+    /// Connections of the saturated closed loop.
+    pub connections: u32,
+    /// More connections that never send.
+    pub idle: u32,
+    /// Offered rate of open-loop slices; `None` for none.
+    pub rate: Option<Rate>,
+    /// Time for all of it.
+    pub budget: Span,
+    /// Seed of every random choice.
+    pub seed: Option<u64>,
+    /// Whether the baseline has a twin.
+    pub canary: bool,
+}
+
+impl Duet {
+    /// The plan that measures it.
+    pub fn plan(self) -> Plan {
+        let baseline = self.stacks.last().cloned().unwrap_or_else(|| self.stacks[0].clone());
+        let canary = self.canary.then(|| baseline.twin()).filter(|twin| !self.stacks.contains(twin));
+        let names: Vec<String> = self.stacks.iter().map(ToString::to_string).collect();
+        let rates = |rate| self.operations.iter().map(|&operation| (operation, rate)).collect();
+        Plan {
+            name: self.name,
+            title: names.join(" against "),
+            baseline,
+            interpreter: None,
+            capacity: self.capacity,
+            data: Data { contacts: 10_000, seed: 1 },
+            pooler: None,
+            design: Design {
+                blocks: 8,
+                most_blocks: MOST_BLOCKS,
+                budget: self.budget,
+                warm_up: Span::seconds(2),
+                guard: Span::milliseconds(50),
+                seed: self.seed,
+                looks: true,
+                canary: canary.clone(),
+            },
+            throughput: Throughput {
+                connections: self.connections,
+                idle: self.idle,
+                slice: Span::milliseconds(250),
+                slices: SLICES,
+            },
+            latency: self.rate.map(|rate| Latency {
+                connections: 64,
+                slice: Span::milliseconds(500),
+                slices: LATENCY_SLICES,
+                rates: rates(rate),
+            }),
+            operations: self.operations,
+            stacks: self.stacks.into_iter().chain(canary).collect(),
+        }
+    }
+}
+
+/// `dyno compare`.
+pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Error> {
+    let workshop = Workshop::open(common)?;
+    // A stack against itself is what a null control is: its name is another then.
+    let a = if options.a == options.b { options.a.twin() } else { options.a.clone() };
+    for stack in [&a, &options.b] {
+        workshop.catalogue.resolve(stack)?;
+    }
+    let mut seen = BTreeSet::new();
+    let operations = options.operations.iter().copied().filter(|&operation| seen.insert(operation)).collect();
+    dyno_plan::timed(&options.operations)?;
+    let plan = Duet {
+        name: "compare".to_owned(),
+        stacks: vec![a, options.b.clone()],
+        operations,
+        capacity: workshop.default_plan()?.capacity,
+        connections: options.connections,
+        idle: 0,
+        rate: options.rate,
+        budget: options.budget,
+        seed: options.seed,
+        canary: !options.no_canary && options.a != options.b,
+    }
+    .plan();
+    let folder = session::new_folder(common, &plan.name)?;
+    let finished = session::measure(&workshop, &plan, &folder, false)?;
+    let failed = view::show(common, &folder, &finished.run, &finished.blocks)?;
+    if finished.stopped {
+        eprintln!("stopped; go on with: dyno run --resume {}", folder.path().display());
+        return Ok(ExitCode::from(exit::STOPPED));
+    }
+    Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
+}
