@@ -43,6 +43,19 @@ pub fn binomial_beyond(count: u64, trials: u64, probability: f64) -> f64 {
     }
 }
 
+/// The 95 % interval of a probability from `count` of `trials` (Wilson 1927); all of 0..=1 for no trials.
+pub fn wilson(count: u64, trials: u64) -> (f64, f64) {
+    if trials == 0 {
+        return (0.0, 1.0);
+    }
+    const Z: f64 = 1.959_963_984_540_054;
+    let (n, share) = (trials as f64, count as f64 / trials as f64);
+    let middle = share + Z * Z / (2.0 * n);
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let of = |sum: f64| (sum / (1.0 + Z * Z / n)).clamp(0.0, 1.0);
+    (of(middle - half), of(middle + half))
+}
+
 /// Which of several hypotheses are rejected, so that any true one is among them with at most the probability `level`
 /// (Holm 1979), whatever depends on what.
 pub fn holm(p: &[f64], level: f64) -> Vec<bool> {
@@ -139,6 +152,16 @@ mod tests {
         assert!(
             (binomial_beyond(2, 8, 0.01) - (1.0 - 0.99f64.powi(8) - 0.08 * 0.99f64.powi(7))).abs() < 1e-9
         );
+    }
+
+    #[test]
+    fn wilsons_interval_is_that_of_the_books() {
+        // Newcombe (1998), 81 of 263: 0.2553 to 0.3662; 0 of 20: 0 to 0.1611.
+        let (low, high) = wilson(81, 263);
+        assert!((low - 0.2553).abs() < 1e-4 && (high - 0.3662).abs() < 1e-4, "{low} {high}");
+        let (low, high) = wilson(0, 20);
+        assert!(low < 1e-12 && (high - 0.1611).abs() < 1e-4, "{low} {high}");
+        assert_eq!(wilson(0, 0), (0.0, 1.0));
     }
 
     #[test]

@@ -1,0 +1,270 @@
+//! Machines made up or recorded, and the whole procedure on them: blocks of quads of slices, looks, decisions. Shared by the
+//! test and the example of the calibration.
+
+use std::path::Path;
+
+use dyno_analyse::{
+    filter::keep_quads,
+    looks::{Decision, Looks, MOST_BLOCKS, is_look},
+    placebo::Setting,
+    quads::{Order, Quad, log_ratio},
+    statistics::normal,
+};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+/// Bins of the simulation and of recorded traces, in seconds.
+pub const BIN_S: f64 = 0.025;
+/// Bins of a slice of 0.25 s, and those of its guard.
+const SLICE: usize = 10;
+const GUARD: usize = 2;
+/// Quads of a block.
+pub const QUADS: usize = 8;
+/// Start, warm-up and stop of a block, in seconds.
+const SETUP_S: f64 = 5.5;
+/// Length of a block, in seconds.
+pub const BLOCK_S: f64 = SETUP_S + (QUADS * 4 * SLICE) as f64 * BIN_S;
+/// What the placebo knows of such blocks.
+pub const SETTING: Setting = Setting { bin_s: BIN_S, guard_s: 0.03, setup_s: SETUP_S, between_sd: 0.0 };
+/// δ of 3 %, as a logarithm.
+pub const TIE: f64 = 0.029_558_802_241_544_4;
+
+/// Slower by `depth`, for `on_s` seconds in the mean, after `off_s` seconds in the mean.
+#[derive(Clone, Copy)]
+pub struct Bursts {
+    pub on_s: f64,
+    pub off_s: f64,
+    pub depth: f64,
+    /// The kernel counts them as foreign CPU time: the filter sees them.
+    pub seen: bool,
+}
+
+/// What a machine does to a server's rate; sizes are standard deviations of its logarithm.
+#[derive(Clone)]
+pub struct Machine {
+    pub name: String,
+    /// Of each bin, independent.
+    pub white: f64,
+    /// AR(1): its size, and the time in seconds in which its correlation falls to 1/e.
+    pub drift: (f64, f64),
+    pub bursts: Option<Bursts>,
+    /// Levels that last so many seconds in the mean: their size.
+    pub steps: (f64, f64),
+    /// Of each fresh process.
+    pub restart: f64,
+    /// Share of blocks in which the first stack alone is slower by a fifth.
+    pub hit_one: f64,
+    /// Recorded speeds, 1 in the mean, from a random place on, again and again.
+    pub trace: Vec<f64>,
+    /// METHOD says that 3 % can be found here: blocks spread by less than 5 %.
+    pub usable: bool,
+}
+
+impl Machine {
+    fn of(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            white: 0.02,
+            drift: (0.0, 1.0),
+            bursts: None,
+            steps: (0.0, 1.0),
+            restart: 0.01,
+            hit_one: 0.0,
+            trace: Vec::new(),
+            usable: true,
+        }
+    }
+}
+
+/// All machines. Those of recorded traces have no white noise of ours.
+pub fn machines() -> Vec<Machine> {
+    let bursts = |on_s, off_s, depth, seen| Some(Bursts { on_s, off_s, depth, seen });
+    let mut all = vec![
+        Machine { restart: 0.005, ..Machine::of("quiet") },
+        Machine { white: 0.05, drift: (0.03, 10.0), ..Machine::of("typical") },
+        Machine { white: 0.3, ..Machine::of("white noise") },
+        Machine { drift: (0.15, 3.0), ..Machine::of("drift") },
+        Machine { bursts: bursts(0.5, 4.0, 0.4, false), ..Machine::of("bursts") },
+        Machine { bursts: bursts(0.5, 4.0, 0.4, true), ..Machine::of("bursts that the kernel counts") },
+        Machine { steps: (0.15, 10.0), ..Machine::of("steps") },
+        Machine { restart: 0.03, ..Machine::of("fresh processes differ") },
+        Machine {
+            white: 0.1,
+            drift: (0.1, 2.0),
+            steps: (0.1, 20.0),
+            bursts: bursts(0.3, 5.0, 0.3, false),
+            ..Machine::of("all of it")
+        },
+        Machine {
+            bursts: bursts(2.0, 2.0, 0.6, false),
+            usable: false,
+            ..Machine::of("half of the time taken")
+        },
+    ];
+    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+    let mut files: Vec<_> = std::fs::read_dir(&traces)
+        .expect("the folder of traces")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
+        .collect();
+    files.sort();
+    all.extend(files.iter().map(|path| {
+        let name = format!("recorded: {}", path.file_stem().unwrap_or_default().to_string_lossy());
+        let counts = counts(&std::fs::read_to_string(path).expect("a trace"));
+        let mean = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
+        let trace = counts.iter().map(|&count| count as f64 / mean).collect();
+        Machine { white: 0.0, trace, ..Machine::of(&name) }
+    }));
+    all
+}
+
+/// How much slower such a block is, as a logarithm: that of 0.8.
+pub const HIT: f64 = -0.223_143_551_314_209_7;
+
+/// Where a few blocks of one stack alone are hit: no promise holds there, and `fragile` should say so.
+pub fn one_stack_is_hit() -> Machine {
+    Machine { hit_one: 0.1, usable: false, ..Machine::of("one stack alone is hit in a tenth of the blocks") }
+}
+
+fn counts(csv: &str) -> Vec<u64> {
+    let rows = csv.lines().filter(|line| !line.starts_with('#'));
+    rows.flat_map(|row| row.split(',')).map(|count| count.parse().expect("a count")).collect()
+}
+
+/// A machine in time.
+pub struct Clockwork<'a> {
+    machine: &'a Machine,
+    rng: ChaCha8Rng,
+    drift: f64,
+    level: f64,
+    burst: bool,
+    /// Seconds until the next change of burst and level.
+    burst_left: f64,
+    level_left: f64,
+    place: usize,
+}
+
+impl<'a> Clockwork<'a> {
+    pub fn new(machine: &'a Machine, mut rng: ChaCha8Rng) -> Self {
+        let place = if machine.trace.is_empty() { 0 } else { rng.random_range(0..machine.trace.len()) };
+        let (drift, level) = (machine.drift.0 * normal(&mut rng), machine.steps.0 * normal(&mut rng));
+        let mut new =
+            Self { machine, rng, drift, level, burst: false, burst_left: 0.0, level_left: 0.0, place };
+        new.burst_left = machine.bursts.map_or(f64::INFINITY, |bursts| new.wait(bursts.off_s));
+        new.level_left = if machine.steps.0 > 0.0 { new.wait(machine.steps.1) } else { f64::INFINITY };
+        new
+    }
+
+    fn wait(&mut self, mean_s: f64) -> f64 {
+        -mean_s * (1.0 - self.rng.random::<f64>()).ln()
+    }
+
+    fn advance(&mut self, seconds: f64) {
+        let (size, tau_s) = self.machine.drift;
+        if size > 0.0 {
+            let keep = (-seconds / tau_s).exp();
+            self.drift = keep * self.drift + size * (1.0 - keep * keep).sqrt() * normal(&mut self.rng);
+        }
+        self.burst_left -= seconds;
+        while let (true, Some(bursts)) = (self.burst_left < 0.0, self.machine.bursts) {
+            self.burst = !self.burst;
+            self.burst_left += self.wait(if self.burst { bursts.on_s } else { bursts.off_s });
+        }
+        self.level_left -= seconds;
+        while self.level_left < 0.0 {
+            self.level = self.machine.steps.0 * normal(&mut self.rng);
+            self.level_left += self.wait(self.machine.steps.1);
+        }
+        self.place += (seconds / BIN_S).round() as usize;
+    }
+
+    /// Speed in the next bin, and the share of it that others took in sight of the kernel.
+    fn bin(&mut self) -> (f64, f64) {
+        self.advance(BIN_S);
+        let machine = self.machine;
+        let mut speed = self.drift + self.level;
+        if machine.white > 0.0 {
+            speed += machine.white * normal(&mut self.rng);
+        }
+        let mut speed = speed.exp();
+        let mut foreign = 0.0;
+        if let (true, Some(bursts)) = (self.burst, machine.bursts) {
+            speed *= 1.0 - bursts.depth;
+            foreign = if bursts.seen { bursts.depth } else { 0.0 };
+        }
+        if !machine.trace.is_empty() {
+            speed *= machine.trace[self.place % machine.trace.len()];
+        }
+        (speed, foreign)
+    }
+
+    /// Log-ratio of a valid block whose first stack is faster by `effect`, in logs.
+    pub fn block(&mut self, effect: f64) -> f64 {
+        loop {
+            self.advance(SETUP_S);
+            let mut factor = || (self.machine.restart * normal(&mut self.rng)).exp();
+            let (mut a, b) = (factor() * effect.exp(), factor());
+            if self.machine.hit_one > 0.0 && self.rng.random_bool(self.machine.hit_one) {
+                a *= HIT.exp();
+            }
+            let (mut quads, mut shares) = (Vec::new(), Vec::new());
+            for _ in 0..QUADS {
+                let order = if self.rng.random() { Order::Abba } else { Order::Baab };
+                let (mut amount, mut share) = ([0.0; 4], [0.0; 4]);
+                for (slice, is_a) in order.is_a().into_iter().enumerate() {
+                    for bin in 0..SLICE {
+                        let (speed, foreign) = self.bin();
+                        share[slice] += foreign / SLICE as f64;
+                        if bin >= GUARD {
+                            amount[slice] += speed * if is_a { a } else { b };
+                        }
+                    }
+                }
+                quads.push(Quad { order, amount, per: [1.0; 4] });
+                shares.push(share);
+            }
+            let kept = keep_quads(&shares);
+            if kept.void() {
+                continue;
+            }
+            let undisturbed: Vec<Quad> =
+                quads.into_iter().zip(&kept.quads).filter_map(|(quad, kept)| kept.then_some(quad)).collect();
+            if let Some(ratio) = log_ratio(&undisturbed) {
+                return ratio;
+            }
+        }
+    }
+
+    /// Counts of a stack alone, as the placebo wants them.
+    pub fn trace(&mut self, seconds: f64) -> Vec<u64> {
+        (0..(seconds / BIN_S) as usize).map(|_| (self.bin().0 * 1_000.0) as u64).collect()
+    }
+
+    /// A session that goes on until `stop` says so at a look, or to the last look; its log-ratios.
+    pub fn session(&mut self, effect: f64, mut stop: impl FnMut(&[f64]) -> bool) -> Vec<f64> {
+        let mut d = Vec::new();
+        while d.len() < MOST_BLOCKS {
+            d.push(self.block(effect));
+            if is_look(d.len()) && stop(&d) {
+                break;
+            }
+        }
+        d
+    }
+}
+
+/// What a session that stops by METHOD's rule says.
+pub fn verdict(
+    looks: &Looks,
+    machine: &Machine,
+    effect: f64,
+    rng: ChaCha8Rng,
+    seed: u64,
+) -> (Decision, usize) {
+    let mut decision = None;
+    let d = Clockwork::new(machine, rng).session(effect, |d| {
+        decision = looks.decide(d, TIE, None, seed);
+        decision.as_ref().is_some_and(|one| one.next().is_none())
+    });
+    (decision.expect("a session reaches its first look"), d.len())
+}
