@@ -1,14 +1,14 @@
 //! Machines made up or recorded, and the whole procedure on them: blocks of quads of slices, looks, decisions. Shared by the
 //! test and the example of the calibration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dyno_analyse::{
     filter::keep_quads,
     looks::{Decision, Looks, MOST_BLOCKS, is_look},
     placebo::Setting,
     quads::{Order, Quad, log_ratio},
-    statistics::normal,
+    statistics::{mean, normal, standard_deviation},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -101,14 +101,7 @@ pub fn machines() -> Vec<Machine> {
             ..Machine::of("half of the time taken")
         },
     ];
-    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
-    let mut files: Vec<_> = std::fs::read_dir(&traces)
-        .expect("the folder of traces")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
-        .collect();
-    files.sort();
-    all.extend(files.iter().map(|path| {
+    all.extend(csv_files("traces").iter().map(|path| {
         let name = format!("recorded: {}", path.file_stem().unwrap_or_default().to_string_lossy());
         let counts = counts(&std::fs::read_to_string(path).expect("a trace"));
         let mean = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
@@ -124,6 +117,49 @@ pub const HIT: f64 = -0.223_143_551_314_209_7;
 /// Where a few blocks of one stack alone are hit: no promise holds there, and `fragile` should say so.
 pub fn one_stack_is_hit() -> Machine {
     Machine { hit_one: 0.1, usable: false, ..Machine::of("one stack alone is hit in a tenth of the blocks") }
+}
+
+fn csv_files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("a folder of tests")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Block log-ratios of real stacks in kept runs, each pair's with a mean of 0 and a standard deviation of 1: the shape of
+/// real blocks' noise.
+pub fn recorded_blocks() -> Vec<f64> {
+    let mut all = Vec::new();
+    for path in csv_files("blocks") {
+        let csv = std::fs::read_to_string(path).expect("a file of blocks");
+        for row in csv.lines().filter(|line| !line.starts_with('#')) {
+            let d: Vec<f64> = row.split(',').skip(2).map(|ratio| ratio.parse().expect("a ratio")).collect();
+            let (mean, sd) = (mean(&d), standard_deviation(&d));
+            all.extend(d.iter().map(|ratio| (ratio - mean) / sd));
+        }
+    }
+    all
+}
+
+/// How many sessions of such blocks, drawn at random, have a look whose interval misses the mean: with random labels, as
+/// in A/A, or as they were.
+pub fn recorded_misses(sessions: u64, labels: bool, rng: &mut ChaCha8Rng) -> u64 {
+    let (blocks, looks) = (recorded_blocks(), Looks::default());
+    let mut missed = 0;
+    for _ in 0..sessions {
+        let mut d = Vec::new();
+        let out = (1..=MOST_BLOCKS).any(|n| {
+            let block = blocks[rng.random_range(0..blocks.len())];
+            d.push(if labels && rng.random() { -block } else { block });
+            is_look(n) && looks.interval(&d).is_some_and(|interval| interval.low > 0.0 || interval.high < 0.0)
+        });
+        missed += u64::from(out);
+    }
+    missed
 }
 
 fn counts(csv: &str) -> Vec<u64> {
