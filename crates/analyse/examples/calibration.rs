@@ -1,6 +1,6 @@
 //! Writes the table of METHOD's procedure on machines made up and recorded, as Markdown.
 //!
-//! `cargo run --release -p dyno-analyse --example calibration [SESSIONS]`; two thousand sessions a figure take about a minute.
+//! `cargo run --release -p dyno-analyse --example calibration [SESSIONS]`; two thousand sessions a figure take a few minutes.
 //! The session's number is the seed: the table is the same each time.
 
 #[path = "../tests/noise/mod.rs"]

@@ -31,7 +31,7 @@ def main():
     baseline = run["plan"]["baseline"]
     by_cell = rates(run, blocks)
     lines = [
-        f"# evidence/{folder.parent.name}: ln of the rate over {baseline}'s, a column a block, no slice left out",
+        f"# evidence/{folder.parent.name}: ln of the rate over {baseline}'s, a column a block, all slices",
         "# stack,operation,...",
     ]
     for (stack, operation), values in by_cell.items():
