@@ -34,7 +34,8 @@ pub fn sentences(
 
 /// Of two stacks the verdict is the answer.
 fn duet(operation: Operation, comparisons: &[Comparison]) -> Option<String> {
-    let mut of = comparisons.iter().filter(|one| one.operation == operation && one.metric == Metric::Throughput);
+    let mut of =
+        comparisons.iter().filter(|one| one.operation == operation && one.metric == Metric::Throughput);
     let (one, None) = (of.next()?, of.next()) else { return None };
     let interval = match one.low.zip(one.high) {
         Some((low, high)) => format!("{:.3} [{low:.3}, {high:.3}]", one.ratio),

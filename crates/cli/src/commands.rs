@@ -182,8 +182,7 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
     let plain: BTreeSet<StackName> =
         workshop.catalogue.stacks().into_iter().map(|stack| stack.name).collect();
     let recovery = |stack: &StackName| options.recovery || options.all && plain.contains(stack);
-    let report =
-        workshop.with_bench(&plan, &logs, options.all, |bench| dyno_lab::check(bench, &recovery))?;
+    let report = workshop.with_bench(&plan, &logs, options.all, |bench| dyno_lab::check(bench, &recovery))?;
     if common.format == Format::Json {
         let mut output = CheckOutput {
             rows: report.rows.clone(),

@@ -239,7 +239,12 @@ impl Prepared {
                 environment.insert("DYNO_BURN_MODULE", app.module.clone().unwrap_or_default());
                 "burn".to_owned()
             });
-            let folders = app.python_path.iter().chain(worker).chain(&burn).map(|folder| absolute(&python.join(folder)));
+            let folders = app
+                .python_path
+                .iter()
+                .chain(worker)
+                .chain(&burn)
+                .map(|folder| absolute(&python.join(folder)));
             environment.insert("PYTHONPATH", folders.collect::<Vec<_>>().join(":"));
         }
         Ok(environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

@@ -76,7 +76,8 @@ impl FromStr for Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let figures = [("workers", self.workers), ("threads", self.threads), ("connections", self.connections)];
+        let figures =
+            [("workers", self.workers), ("threads", self.threads), ("connections", self.connections)];
         let figures = figures.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
         let burn = self.burn_us.map(|us| format!("burn={us}us"));
         let words: Vec<String> = figures.chain(burn).chain(self.twin.then(|| "twin".to_owned())).collect();
@@ -234,7 +235,14 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_stack() {
-        let variants = ["a/b:", "a/b:workers", "a/b:workers=0", "a/b:workers=1,workers=2", "a/b:burn=3", "a/b:twin,twin"];
+        let variants = [
+            "a/b:",
+            "a/b:workers",
+            "a/b:workers=0",
+            "a/b:workers=1,workers=2",
+            "a/b:burn=3",
+            "a/b:twin,twin",
+        ];
         let names = ["", "flask", "flask/", "a/b/c/d", "a/b@", "a b/c", "../x/y", "a/b@3.13@x"];
         for text in names.into_iter().chain(variants) {
             assert!(text.parse::<StackName>().is_err(), "{text}");

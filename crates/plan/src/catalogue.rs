@@ -318,7 +318,10 @@ impl Catalogue {
             meet(&server.server, front.map(|entry| &entry.front)).ok_or_else(|| unknown(no_meeting(name)))?;
         let wraps = [Interface::Wsgi, Interface::Asgi].contains(&app.app.interface);
         if name.variant.burn_us.is_some() && !wraps {
-            return Err(unknown(format!("only an app behind WSGI or ASGI can burn, and {} isn't", app.app.name)));
+            return Err(unknown(format!(
+                "only an app behind WSGI or ASGI can burn, and {} isn't",
+                app.app.name
+            )));
         }
         if name.interpreter.is_some() && app.app.language != Language::Python {
             return Err(unknown(format!("{} has no interpreter to choose", app.app.name)));

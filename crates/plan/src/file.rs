@@ -357,7 +357,8 @@ fn check(path: &Path, text: &str, plan: &PlanFile, stacks: &[StackName]) -> Resu
     if let Some(twin) = stacks.iter().find(|stack| stack.variant.twin)
         && plan.design.canary
     {
-        let message = format!("`{twin}` is the canary's name: write `canary = false` to have a twin of your own");
+        let message =
+            format!("`{twin}` is the canary's name: write `canary = false` to have a twin of your own");
         return at("stacks", message, "stacks");
     }
     if let Some(baseline) = &plan.baseline

@@ -182,7 +182,9 @@ impl Resolver<'_> {
         let because = output.with_extension("because");
         make_parent(&output)?;
         let mut inputs = vec![folder.to_owned()];
-        inputs.extend(self.alone.iter().filter(|(alone, _)| alone == folder).flat_map(|(_, with)| with.clone()));
+        inputs.extend(
+            self.alone.iter().filter(|(alone, _)| alone == folder).flat_map(|(_, with)| with.clone()),
+        );
         let mut command = self.compile(&inputs).args(["--generate-hashes", "--emit-build-options"]);
         if self.shares(folder) && self.constraints.is_file() {
             command = command.args(["--constraints"]).path(&self.constraints);
