@@ -9,7 +9,8 @@ use crate::{
     Curve, FEWEST_BLOCKS, Series,
     cells::{Cell, Closed},
     health::Health,
-    statistics::{mean, standard_deviation, t_interval, t_quantile},
+    percentiles::woodruff,
+    statistics::{mean, t_interval},
 };
 
 /// Requests beyond a percentile that it needs to be told at all.
@@ -86,7 +87,7 @@ pub fn estimates(cells: &[Cell], series: &[Series], health: &Health) -> Vec<Esti
             Some(quantile) => {
                 let cell =
                     cells.iter().find(|cell| cell.stack == one.stack && cell.operation == one.operation);
-                cell.map(|cell| woodruff(cell, quantile))
+                cell.map(|cell| percentile(cell, quantile))
             }
             None => Some(geometric(&values)),
         };
@@ -118,25 +119,12 @@ fn geometric(values: &[f64]) -> (f64, Interval) {
     }
 }
 
-/// A percentile of all requests, in microseconds, with Woodruff's interval, blocks as clusters: with e_i the share of block
-/// i's requests above the percentile, `h = t(n-1, .975) sd(e)/√n`, the interval is [Q(p-h), Q(p+h)] (METHOD, section 4).
-fn woodruff(cell: &Cell, quantile: f64) -> (f64, Interval) {
-    let pooled = pooled(cell);
-    let at_us = |quantile: f64| pooled.quantile_ns(quantile.clamp(0.0, 1.0)).unwrap_or(0) as f64 / 1e3;
-    let value_ns = pooled.quantile_ns(quantile).unwrap_or(0);
-    let shares: Vec<f64> =
-        cell.latency.iter().flatten().map(|open| open.latency.share_above(value_ns)).collect();
-    if shares.len() < 2 {
-        return (at_us(quantile), None);
-    }
-    let n = shares.len() as f64;
-    let half = t_quantile(0.975, n - 1.0) * standard_deviation(&shares) / n.sqrt();
-    // The histogram's own step is the least that can be told.
-    let estimate = at_us(quantile);
-    (
-        estimate,
-        Some((at_us(quantile - half).min(estimate * 0.999), at_us(quantile + half).max(estimate * 1.001))),
-    )
+/// A percentile of all requests, in microseconds, with its interval.
+fn percentile(cell: &Cell, quantile: f64) -> (f64, Interval) {
+    let blocks: Vec<&LatencyHistogram> = cell.latency.iter().flatten().map(|open| &open.latency).collect();
+    let Some(percentile) = woodruff(&blocks, quantile) else { return (0.0, None) };
+    let interval = percentile.low_ns.zip(percentile.high_ns);
+    (percentile.estimate_ns / 1e3, interval.map(|(low, high)| (low / 1e3, high / 1e3)))
 }
 
 /// Latency by percentile, from the median to where ten requests are left.

@@ -3,18 +3,24 @@
 //! The block is the only unit of inference: every interval rests on one number per block (METHOD, section 4).
 
 pub mod anytime;
+pub mod capacity;
 mod cells;
 mod estimates;
 pub mod filter;
 mod health;
+pub mod history;
 pub mod load;
 pub mod looks;
 pub mod placebo;
 pub mod quads;
 mod ranks;
+pub mod percentiles;
+pub mod ranks;
+pub mod scaling;
 mod self_checks;
 mod sentences;
 mod servers;
+pub mod shift;
 pub mod statistics;
 #[doc(hidden)]
 pub mod synthetic;

@@ -3,19 +3,23 @@
 //! Each module is one noun of `GLOSSARY.md`. Types that are stored or printed carry their unit in the
 //! field's name (`_ns`, `_bytes`, `_per_s`).
 
+pub mod capacity;
 pub mod catalogue;
 pub mod check;
 pub mod child;
 pub mod event;
 pub mod fingerprint;
 pub mod histogram;
+pub mod history;
 pub mod interpreter;
 pub mod load;
 pub mod operation;
 pub mod output;
 pub mod plan;
 pub mod record;
+pub mod scaling;
 pub mod self_check;
+pub mod shift;
 pub mod slo;
 pub mod stack;
 pub mod stages;

@@ -1,0 +1,47 @@
+//! How throughput grows with workers: Gunther's Universal Scalability Law, `X(N) = λN / (1 + σ(N-1) + κN(N-1))`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A figure with its 95 % t interval over blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Figure {
+    /// The estimate.
+    pub estimate: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Where throughput is highest. `null` in a place means: none up to twice the largest N that was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Peak {
+    /// The estimate of N.
+    pub estimate: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end of its 95 % interval.
+    pub high: Option<f64>,
+}
+
+/// The law fitted to each block's logarithms of throughput, with t intervals over blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScalingResult {
+    /// λ: throughput of one, in requests per second.
+    pub lambda_per_s: Figure,
+    /// σ ≥ 0, contention: the share of work that only one can do at a time. One over it bounds the speed-up.
+    pub sigma: Figure,
+    /// κ ≥ 0, coherency: what each pair costs. Above zero, throughput falls beyond the peak.
+    pub kappa: Figure,
+    /// Where throughput is highest.
+    pub peak: Peak,
+    /// Largest N that was measured. Nothing is said beyond twice as many.
+    pub largest: f64,
+    /// Largest deviation of a measured mean from the law, as a share of throughput. Beyond noise, the law doesn't fit.
+    pub misfit: f64,
+    /// Blocks that it rests on.
+    pub blocks: u32,
+    /// What it means in words.
+    pub reason: String,
+}
