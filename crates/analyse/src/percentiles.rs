@@ -54,12 +54,21 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // p75 of 1..=100 us twice over is 75 us; 20 and 30 of a hundred lie above in the two halves, 25 on average.
-        let (a, b) = (histogram((1..=95).chain(101..=105)), histogram((1..=80).chain(91..=110)));
-        let v = woodruff(&[&a, &b, &a, &b], 0.75).unwrap();
-        assert!((v.estimate_ns / 1e3 - 75.0).abs() < 0.1, "{v:?}");
-        // Both have 75 at or below 75: no spread, so that the histogram's step is the interval.
-        assert!(v.high_ns.unwrap() - v.low_ns.unwrap() < 300.0);
+        // The first 300 of 400 us are dealt to four blocks unevenly, and so are the others: 20, 24, 26, 30 of a hundred lie above
+        // 300 us. sd .041633, h = 3.18245 x .041633 / 2 = .066249; 0.683751 and 0.816249 of 400 are 273.5 and 326.5.
+        let (mut below, mut above) = (1..=300, 301..=400);
+        let blocks: Vec<LatencyHistogram> = [20, 24, 26, 30]
+            .into_iter()
+            .map(|count| {
+                histogram(
+                    below.by_ref().take(100 - count).chain(above.by_ref().take(count)).collect::<Vec<_>>(),
+                )
+            })
+            .collect();
+        let v = woodruff(&blocks.iter().collect::<Vec<_>>(), 0.75).unwrap();
+        let us = |value: f64| (value / 1e3).floor();
+        assert_eq!((us(v.low_ns.unwrap()), us(v.estimate_ns), us(v.high_ns.unwrap())), (274.0, 300.0, 327.0));
+        assert!(!v.beyond);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub fn superiority(blocks: &[(&LatencyHistogram, &LatencyHistogram)]) -> Option<
     if shares.len() < FEWEST_BLOCKS {
         return None;
     }
-    let test = against(&shares, 0.5, f64::MIN_POSITIVE);
+    let test = against(&shares, 0.5, 1e-12);
     Some(Superiority {
         estimate: test.mean,
         low: (test.mean - test.half).max(0.0),
@@ -148,7 +148,7 @@ mod tests {
             shift.rows.iter().filter(|row| row.different).map(|row| row.quantile).collect();
         assert_eq!(different, [0.9, 0.95, 0.99]);
         let superiority = shift.superiority.unwrap();
-        assert!(superiority.low > 0.5 && superiority.estimate < 0.52, "{superiority:?}");
+        assert!((0.5..0.52).contains(&superiority.estimate), "{superiority:?}");
     }
 
     #[test]
@@ -179,8 +179,13 @@ mod tests {
             histogram
         };
         // 2 beats 1 and equals 2; 3 and 4 beat 1 and 2.
-        assert_eq!(a12(&of(&[2, 3, 4]), &of(&[1, 2, 5])), Some((1.0 + 0.5 + 2.0 + 2.0) / 9.0));
+        let share = a12(&of(&[2, 3, 4]), &of(&[1, 2, 5])).unwrap();
+        assert!((share - (1.0 + 0.5 + 2.0 + 2.0) / 9.0).abs() < 1e-12);
         assert_eq!(a12(&of(&[9]), &of(&[1])), Some(1.0));
+        let (slow, quick) = (of(&[2, 9]), of(&[1]));
+        let all = superiority(&[(&slow, &quick); 8]).unwrap();
+        assert!(all.low > 0.999 && all.high == 1.0 && all.blocks == 8);
+        assert!(all.p < 1e-9);
         assert_eq!(a12(&of(&[]), &of(&[1])), None);
     }
 }
