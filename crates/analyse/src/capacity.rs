@@ -207,8 +207,8 @@ impl Search {
         (self.quantile(0.975) / self.quantile(0.025)).ln() / 2.0
     }
 
-    /// Quantile of C's posterior, in requests per second. Each value of the grid stands for the stretch around it.
-    fn quantile(&self, probability: f64) -> f64 {
+    /// Quantile (0..1) of the capacity's posterior, in requests per second. Each value of the grid stands for the stretch around it.
+    pub fn quantile(&self, probability: f64) -> f64 {
         let cdf = self.cdf();
         let at = cdf.iter().position(|mass| *mass >= probability).unwrap_or(GRID - 1);
         let before = if at == 0 { 0.0 } else { cdf[at - 1] };
