@@ -146,6 +146,8 @@ impl Search {
             capacity_per_s: edge.is_none().then_some(median),
             low_per_s: within(low, CapacityOutcome::BelowRange),
             high_per_s: within(high, CapacityOutcome::AboveRange),
+            edge: self.mean(|cell| SIGMAS[cell / GAMMAS.len()]),
+            chance: self.mean(|cell| GAMMAS[cell % GAMMAS.len()]),
             trials: self.state.trials.len() as u32,
             confirmed: ((all - failed) as u32, all as u32),
             reason: self.reason(outcome, low, high),
@@ -179,7 +181,10 @@ impl Search {
                 format!("only within {:.1} % after {trials} trials", self.half_width() * 100.0)
             }
             CapacityOutcome::NotConfirmed => {
-                format!("fewer than {CONFIRMED} of {CONFIRMATIONS} trials at {low:.0} requests/s passed")
+                format!(
+                    "fewer than {CONFIRMED} of {CONFIRMATIONS} trials at {low:.0} requests/s passed: the edge is soft (about {:.0} % to either side), or the server changed",
+                    self.mean(|cell| SIGMAS[cell / GAMMAS.len()]) * 200.0
+                )
             }
             CapacityOutcome::BelowRange => format!(
                 "below the range: under {high:.0} requests/s, and trials begin at {:.0} (a fifth of the saturated throughput)",
@@ -215,6 +220,19 @@ impl Search {
         let part = (probability - before) / (cdf[at] - before).max(f64::MIN_POSITIVE);
         let log = log_share(at) + step() * (part - 0.5);
         log.clamp(LOWEST.ln(), HIGHEST.ln()).exp() * self.state.saturation_per_s
+    }
+
+    /// Posterior mean of something of σ and γ, whose cells of one C are counted through.
+    fn mean(&self, of: impl Fn(usize) -> f64) -> f64 {
+        let most = self.log_likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let cells = self.log_likelihood.iter().enumerate();
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (at, log) in cells {
+            let weight = (log - most).exp();
+            sum += weight * of(at % (SIGMAS.len() * GAMMAS.len()));
+            weights += weight;
+        }
+        sum / weights
     }
 
     /// Posterior probability of each value of C or a smaller one.
@@ -306,6 +324,57 @@ mod tests {
         }
         let runs = runs * truths.len() as u32;
         assert!(all * 100 >= runs * 94, "{all} of {runs}");
+    }
+
+    /// Whether the p99 of three seconds of a queue with Poisson arrivals and exponential service of 1 ms is over 50 ms. It is
+    /// full or empty as queues are: not what the model of the search says.
+    fn queue_fails(rng: &mut ChaCha8Rng, rate: f64) -> bool {
+        let mut exponential = |mean: f64| -mean * (1.0 - rng.random::<f64>()).ln();
+        let (mut now, mut free, mut slow, mut requests) = (0.0, 0.0f64, 0, 0);
+        while now < 3.0 {
+            now += exponential(1.0 / rate);
+            free = free.max(now) + exponential(0.001);
+            slow += u32::from(free - now > 0.050);
+            requests += 1;
+        }
+        slow * 100 > requests
+    }
+
+    #[test]
+    fn the_capacity_of_a_queue() {
+        let mut rng = ChaCha8Rng::seed_from_u64(31);
+        // Where half of its trials fail, by 400 trials at each step of half a percent.
+        let rates = (0..20).map(|step| 925.0 * 1.005f64.powi(step));
+        let truth = rates
+            .into_iter()
+            .find(|rate| (0..400).filter(|_| queue_fails(&mut rng, *rate)).count() >= 200)
+            .unwrap();
+        let runs = 60;
+        let (mut covered, mut off) = (0, 0f64);
+        for _ in 0..runs {
+            let mut search = Search::new(SATURATION).unwrap();
+            while let Some(rate) = search.next_rate() {
+                let failed = queue_fails(&mut rng, rate);
+                search.observe(rate, failed).unwrap();
+            }
+            let [low, median, high] = [0.025, 0.5, 0.975].map(|quantile| search.quantile(quantile));
+            covered += u32::from(low <= truth && truth <= high);
+            off += (median / truth).ln() / f64::from(runs);
+        }
+        println!("truth {truth:.0}: covered {covered} of {runs}, off by {:.2} % on average", off * 100.0);
+        assert!(covered * 100 >= runs * 85, "{covered} of {runs}");
+        assert!(off.abs() < 0.01, "{off}");
+    }
+
+    #[test]
+    fn the_softness_of_the_edge_is_told() {
+        let mut rng = ChaCha8Rng::seed_from_u64(13);
+        let mut edge = |sigma: f64| {
+            let all: f64 = (0..10).map(|_| search(&mut rng, (700.0, sigma, 0.01)).result().edge).sum();
+            all / 10.0
+        };
+        let (sharp, soft) = (edge(0.004), edge(0.06));
+        assert!(sharp < 0.015 && soft > 0.03, "{sharp} {soft}");
     }
 
     #[test]

@@ -209,13 +209,16 @@ mod tests {
     fn noise_alone_proposes_nothing() {
         let mut rng = ChaCha8Rng::seed_from_u64(22);
         let histories = 200;
-        for (runs, noise) in [(30, 0.02), (100, 0.01), (100, 0.02), (100, 0.05)] {
+        // 5 % and two standard errors of so many histories. There are more places to choose from in a longer one: p is of a
+        // single place.
+        for (runs, noise, most) in
+            [(30, 0.02, 16), (100, 0.01, 16), (100, 0.02, 16), (100, 0.05, 16), (300, 0.02, 24)]
+        {
             let proposed = (0..histories)
                 .filter(|_| !change_points(&series(&mut rng, runs, noise, &[])).is_empty())
                 .count();
             println!("{runs} runs, noise {noise}: {proposed} of {histories}");
-            // 5 % and two standard errors of so many histories.
-            assert!(proposed <= 16, "{runs} runs, noise {noise}: {proposed} of {histories}");
+            assert!(proposed <= most, "{runs} runs, noise {noise}: {proposed} of {histories}");
         }
     }
 

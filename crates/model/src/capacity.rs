@@ -53,6 +53,11 @@ pub struct CapacityResult {
     pub low_per_s: Option<f64>,
     /// Upper end of the central 95 %, in requests per second; `null` where it isn't within the range.
     pub high_per_s: Option<f64>,
+    /// How soft the edge is, as a share of the capacity (posterior mean of σ): trials pass and fail at random from about two
+    /// of it below the capacity to two above.
+    pub edge: f64,
+    /// Share of trials that fail well below the capacity (posterior mean of γ).
+    pub chance: f64,
     /// Trials of the search.
     pub trials: u32,
     /// Trials at the lower end that passed, and all of them.
