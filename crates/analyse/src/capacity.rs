@@ -115,11 +115,18 @@ impl Search {
         Ok(())
     }
 
-    /// The rate at which to confirm, the interval's lower end, in requests per second; `None` while the search goes on, when
-    /// there are enough confirmations, or when there is nothing to confirm.
+    /// The rate at which to confirm, the interval's lower end, in requests per second; `None` while the search goes on, once
+    /// two trials have passed or two have failed, or when there is nothing to confirm.
     pub fn confirmation_rate(&self) -> Option<f64> {
-        let wanted = self.over() && self.state.confirmations.len() < CONFIRMATIONS;
-        (wanted && self.edge().is_none()).then(|| self.quantile(0.025))
+        let (passed, failed) = self.confirmations();
+        let decided = passed >= CONFIRMED || failed > CONFIRMATIONS - CONFIRMED;
+        (self.over() && !decided && self.edge().is_none()).then(|| self.quantile(0.025))
+    }
+
+    /// Trials at the lower end that passed, and that failed.
+    fn confirmations(&self) -> (usize, usize) {
+        let failed = self.state.confirmations.iter().filter(|failed| **failed).count();
+        (self.state.confirmations.len() - failed, failed)
     }
 
     /// Takes in a trial at the confirmation's rate.
@@ -139,8 +146,7 @@ impl Search {
         let outcome = self.outcome(edge);
         let [low, median, high] = [0.025, 0.5, 0.975].map(|quantile| self.quantile(quantile));
         let within = |end: f64, not: CapacityOutcome| (edge != Some(not)).then_some(end);
-        let failed = self.state.confirmations.iter().filter(|failed| **failed).count();
-        let all = self.state.confirmations.len();
+        let (passed, failed) = self.confirmations();
         CapacityResult {
             outcome,
             capacity_per_s: edge.is_none().then_some(median),
@@ -149,14 +155,13 @@ impl Search {
             edge: self.mean(|cell| SIGMAS[cell / GAMMAS.len()]),
             chance: self.mean(|cell| GAMMAS[cell % GAMMAS.len()]),
             trials: self.state.trials.len() as u32,
-            confirmed: ((all - failed) as u32, all as u32),
+            confirmed: (passed as u32, (passed + failed) as u32),
             reason: self.reason(outcome, low, high),
         }
     }
 
     fn outcome(&self, edge: Option<CapacityOutcome>) -> CapacityOutcome {
-        let failed = self.state.confirmations.iter().filter(|failed| **failed).count();
-        let passed = self.state.confirmations.len() - failed;
+        let (passed, failed) = self.confirmations();
         match edge {
             _ if !self.over() => CapacityOutcome::Unfinished,
             Some(edge) => edge,
@@ -416,6 +421,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let mut done = search(&mut rng, (600.0, 0.004, 0.01));
         assert_eq!(done.result().outcome, CapacityOutcome::Found);
+        assert_eq!(done.result().confirmed.0, 2);
         done.state.confirmations = vec![true, false, true];
         assert_eq!((done.result().outcome, done.result().confirmed), (CapacityOutcome::NotConfirmed, (1, 3)));
         done.state.confirmations = vec![true, false];
