@@ -7,6 +7,7 @@ pub mod capacity;
 pub mod catalogue;
 pub mod check;
 pub mod child;
+pub mod claim;
 pub mod event;
 pub mod fingerprint;
 pub mod histogram;

@@ -2,10 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{Rate, Span, histogram::LatencyHistogram, load::SliceOutcome};
 
 /// One objective: a figure and its limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct Slo {
     /// The figure and its limit.
     pub limit: Limit,
@@ -171,6 +176,20 @@ fn limit(name: &str, value: &str) -> Result<Limit, String> {
                 )),
             }
         }
+    }
+}
+
+impl TryFrom<String> for Slo {
+    type Error = SloError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Slo> for String {
+    fn from(slo: Slo) -> Self {
+        slo.to_string()
     }
 }
 

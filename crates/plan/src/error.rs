@@ -45,6 +45,9 @@ pub enum PlanError {
         /// What there is.
         known: String,
     },
+    /// A file of claims that can't be used as written.
+    #[error(transparent)]
+    Claims(#[from] Box<crate::claims::ClaimError>),
     /// A stack that the catalogue doesn't have.
     #[error("no stack is called `{name}`: {message}")]
     UnknownStack {

@@ -420,7 +420,7 @@ pub fn timed(operations: &[Operation]) -> Result<(), PlanError> {
 }
 
 /// Operations that can be timed: reading ones, for all stacks share one database whose rows must stay alike.
-const MEASURABLE: [Operation; 8] = [
+pub(crate) const MEASURABLE: [Operation; 8] = [
     Operation::Hello,
     Operation::HelloHtml,
     Operation::Heartbeat,
