@@ -5,6 +5,7 @@
 pub mod anytime;
 pub mod capacity;
 mod cells;
+pub mod claims;
 mod estimates;
 pub mod filter;
 mod health;
