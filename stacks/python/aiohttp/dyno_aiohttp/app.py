@@ -4,10 +4,11 @@ import json
 
 from aiohttp import web
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_tasks_taskiq import tasks
 
 routes = web.RouteTableDef()
 STORE = web.AppKey("store", Store)
@@ -16,6 +17,11 @@ STORE = web.AppKey("store", Store)
 async def store_context(app):
     async with create_pool() as pool:
         app[STORE] = Store(pool)
+        yield
+
+
+async def tasks_context(app):
+    async with tasks.running():
         yield
 
 
@@ -28,6 +34,8 @@ async def refusals(request, handler):
         return web.json_response({"detail": str(error)}, status=422)
     except parameters.NotFound as error:
         return web.json_response({"detail": str(error)}, status=404)
+    except DATABASE_AWAY:
+        return web.json_response({"detail": parameters.NO_DATABASE}, status=503)
     except web.HTTPClientError as error:
         error.content_type = "application/json"
         error.text = json.dumps({"detail": error.reason})
@@ -62,7 +70,7 @@ async def hello_html(request):
 async def heartbeat(request):
     try:
         await request.app[STORE].ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return web.json_response({"aiohttp-server": f"no database: {type(error).__name__}"}, status=503)
     return web.json_response({"aiohttp-server": "ok"})
 
@@ -113,8 +121,19 @@ async def fibonacci_of(request):
     return web.json_response({"result": fibonacci(parameters.fibonacci_n(request.match_info["n"]))})
 
 
+@routes.post("/v1/tasks")
+async def task_start(request):
+    n = parameters.task_n(await request.read())
+    return web.json_response(await tasks.start(n), status=202)
+
+
+@routes.get("/v1/tasks/{task_id}")
+async def task_result(request):
+    return web.json_response(await tasks.result(request.match_info["task_id"]))
+
+
 async def create_app():
     app = web.Application(middlewares=[refusals])
     app.add_routes(routes)
-    app.cleanup_ctx.append(store_context)
+    app.cleanup_ctx.extend([store_context, tasks_context])
     return app

@@ -7,8 +7,16 @@ import asyncpg
 from dyno_core import contacts, parameters, settings
 from dyno_core.sql import NUMBERED as SQL
 
-# What a heartbeat takes for "the database can't be reached".
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# Raised when the database is away: it refuses connections, gives none in time, says that it starts or stops,
+# or broke a connection (InterfaceError is asyncpg's word for using one that is closed).
+DATABASE_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
 
 
 def create_pool():

@@ -10,11 +10,12 @@ from blacksheep.server.openapi.common import ContentInfo, ResponseInfo
 from blacksheep.server.openapi.v3 import OpenAPIHandler
 from openapidocs.v3 import Info
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
-from dyno_core.schemas import About, Contact, ContactType, Detail, Number, Version
+from dyno_core.schemas import About, Contact, ContactType, Detail, NewTask, Number, Task, TaskStarted, Version
+from dyno_tasks_taskiq import tasks
 
 app = Application()
 docs = OpenAPIHandler(info=Info(title="blacksheep", version=VERSION))
@@ -52,6 +53,18 @@ class ContactBinder(BodyBinder):
         return parameters.new_contact(await request.read() or b"")
 
 
+class FromTask(BoundValue[NewTask]):
+    """A new task, read and checked by the core."""
+
+
+class TaskBinder(BodyBinder):
+    handle = FromTask
+    content_type = "application/json"
+
+    async def get_value(self, request):
+        return NewTask(parameters.task_n(await request.read() or b""))
+
+
 def answer(description, kind, content_type="application/json"):
     return ResponseInfo(description, content=[ContentInfo(kind, content_type=content_type)])
 
@@ -64,7 +77,7 @@ CONTACTS = {200: answer("Contacts", list[Contact]), 422: REFUSED}
 
 @app.lifespan
 async def open_store():
-    async with create_pool() as pool:
+    async with create_pool() as pool, tasks.running():
         # Handlers that ask for a Store are given this one.
         app.services.add_instance(Store(pool))
         yield
@@ -78,6 +91,14 @@ async def invalid(self, request: Request, error: parameters.Invalid):
 @app.exception_handler(parameters.NotFound)
 async def not_found(self, request: Request, error: parameters.NotFound):
     return json({"detail": str(error)}, 404)
+
+
+async def database_away(self, request: Request, error: Exception):
+    return json({"detail": parameters.NO_DATABASE}, 503)
+
+
+for away in DATABASE_AWAY:
+    app.exceptions_handlers[away] = database_away
 
 
 @app.exception_handler(400)
@@ -136,7 +157,7 @@ async def hello_html_post(name: FromQuery[str | None], form: FromHello) -> Respo
 async def heartbeat(store: Store) -> Response:
     try:
         await store.ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return json({"blacksheep-server": f"no database: {type(error).__name__}"}, 503)
     return json({"blacksheep-server": "ok"})
 
@@ -207,3 +228,15 @@ async def contact_create(new: FromContact, store: Store) -> Response:
 @get("/fibonacci/{n}")
 async def fibonacci_of(request: Request, n: int) -> Response:
     return json({"result": fibonacci(parameters.fibonacci_n(request.route_values["n"]))})
+
+
+@docs(responses={202: answer("The task is on its way", TaskStarted), 422: REFUSED})
+@post("/v1/tasks")
+async def task_start(new: FromTask) -> Response:
+    return json(await tasks.start(new.value.n), 202)
+
+
+@docs(responses={200: answer("The task", Task), 404: answer("No such task", Detail)})
+@get("/v1/tasks/{task_id}")
+async def task_result(task_id: str) -> Response:
+    return json(await tasks.result(task_id))

@@ -10,6 +10,7 @@ from dyno_core import psycopg_store as store
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
 from dyno_core.heartbeat import heartbeat
+from dyno_tasks_celery import tasks
 
 NAME = "bottle"
 JSON = "application/json"
@@ -121,3 +122,14 @@ def contact_create():
 @app.get("/fibonacci/<n>")
 def fibonacci_of(n):
     return {"result": fibonacci(parameters.fibonacci_n(n))}
+
+
+@app.post("/v1/tasks")
+def task_start():
+    n = parameters.task_n(request.body.read(parameters.LARGEST_READ))
+    return as_json(tasks.start(n), 202)
+
+
+@app.get("/v1/tasks/<task_id>")
+def task_result(task_id):
+    return tasks.result(task_id)

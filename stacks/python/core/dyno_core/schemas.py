@@ -34,6 +34,23 @@ class Number:
 
 
 @dataclass
+class NewTask:
+    n: int
+
+
+@dataclass
+class TaskStarted:
+    task_id: str
+
+
+@dataclass
+class Task:
+    task_id: str
+    state: str
+    result: int | None
+
+
+@dataclass
 class Detail:
     detail: Any
 

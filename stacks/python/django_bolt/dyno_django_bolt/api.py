@@ -15,8 +15,20 @@ from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
 from dyno_core.heartbeat import heartbeat
-from dyno_django_bolt.schemas import Contact, ContactType, Detail, NewContact, Number, Version, contact_of
+from dyno_django_bolt.schemas import (
+    Contact,
+    ContactType,
+    Detail,
+    NewContact,
+    NewTask,
+    Number,
+    Task,
+    TaskStarted,
+    Version,
+    contact_of,
+)
 from dyno_django_common import contacts
+from dyno_tasks_celery import tasks
 
 
 def format_error(error, request):
@@ -139,6 +151,20 @@ async def contact_create(new: NewContact):
 @api.get("/fibonacci/{n}", response_model={200: Number, 422: Detail})
 async def fibonacci_of(n: Annotated[int, Path(ge=0, le=34)]):
     return Number(fibonacci(n))
+
+
+# Celery's client waits for Redis, so it is asked in a thread.
+
+
+@api.post("/v1/tasks", status_code=202, response_model={202: TaskStarted, 422: Detail})
+async def task_start(new: NewTask):
+    return TaskStarted(**await sync_to_async(tasks.start, thread_sensitive=False)(new.n))
+
+
+@api.get("/v1/tasks/{id}", response_model={200: Task, 404: Detail})
+async def task_result(id: str):
+    with refusals():
+        return Task(**await sync_to_async(tasks.result, thread_sensitive=False)(id))
 
 
 async def method_not_allowed():

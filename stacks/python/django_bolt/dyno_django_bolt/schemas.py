@@ -33,6 +33,20 @@ class NewContact(Struct):
     emails: list[Email] = []
 
 
+class NewTask(Struct):
+    n: Annotated[int, Meta(ge=0, le=parameters.LARGEST_N)]
+
+
+class TaskStarted(Struct):
+    task_id: str
+
+
+class Task(Struct):
+    task_id: str
+    state: str
+    result: int | None
+
+
 class Version(Struct):
     version: Literal["1.0.0"]
 

@@ -13,7 +13,19 @@ from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
 from dyno_core.heartbeat import heartbeat
 from dyno_django_common import contacts
-from dyno_django_ninja.schemas import Contact, ContactType, Detail, NewContact, Number, Page, Version
+from dyno_django_ninja.schemas import (
+    Contact,
+    ContactType,
+    Detail,
+    NewContact,
+    NewTask,
+    Number,
+    Page,
+    Task,
+    TaskStarted,
+    Version,
+)
+from dyno_tasks_celery import tasks
 
 
 class LimitedParser(Parser):
@@ -150,3 +162,13 @@ def contact_create(request, new: NewContact):
 @api.get("/fibonacci/{n}", response={200: Number, 422: Detail})
 def fibonacci_of(request, n: Annotated[int, Path(ge=0, le=34)]):
     return {"result": fibonacci(n)}
+
+
+@api.post("/v1/tasks", response={202: TaskStarted, 422: Detail})
+def task_start(request, new: NewTask):
+    return 202, tasks.start(new.n)
+
+
+@api.get("/v1/tasks/{id}", response={200: Task, 404: Detail})
+def task_result(request, id: str):
+    return tasks.result(id)

@@ -43,6 +43,21 @@ class NewContact(Schema):
     emails: list[Email] = []
 
 
+class NewTask(Schema):
+    model_config = ConfigDict(strict=True)
+    n: Annotated[int, Field(ge=0, le=parameters.LARGEST_N)]
+
+
+class TaskStarted(Schema):
+    task_id: str
+
+
+class Task(Schema):
+    task_id: str
+    state: str
+    result: int | None
+
+
 class Page(Schema):
     limit: Annotated[int, Field(ge=1, le=200)] = 100
     offset: Annotated[int, Field(ge=0, le=parameters.LARGEST_INT8)] = 0

@@ -6,7 +6,9 @@ import falcon.asgi
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
-from dyno_psycopg_async_store import UNREACHABLE, Store, create_pool
+from dyno_psycopg_async_store import DATABASE_AWAY, Store, create_pool
+from dyno_tasks_taskiq import tasks
+from dyno_tasks_taskiq.app import broker
 
 
 class Pool:
@@ -23,6 +25,16 @@ class Pool:
         req.context.store = Store(self.pool)
 
 
+class Broker:
+    """Opens the broker's connections when the server starts the app."""
+
+    async def process_startup(self, scope, event):
+        await broker.startup()
+
+    async def process_shutdown(self, scope, event):
+        await broker.shutdown()
+
+
 async def invalid(req, resp, error, params):
     resp.status = falcon.HTTP_422
     resp.media = {"detail": str(error)}
@@ -31,6 +43,11 @@ async def invalid(req, resp, error, params):
 async def not_found(req, resp, error, params):
     resp.status = falcon.HTTP_404
     resp.media = {"detail": str(error)}
+
+
+async def database_away(req, resp, error, params):
+    resp.status = falcon.HTTP_503
+    resp.media = {"detail": parameters.NO_DATABASE}
 
 
 def http_error(req, resp, error):
@@ -68,7 +85,7 @@ class Heartbeat:
     async def on_get(self, req, resp):
         try:
             await req.context.store.ping()
-        except UNREACHABLE as error:
+        except DATABASE_AWAY as error:
             resp.status = falcon.HTTP_503
             resp.media = {"falcon-asgi-server": f"no database: {type(error).__name__}"}
         else:
@@ -121,10 +138,22 @@ class Fibonacci:
         resp.media = {"result": fibonacci(parameters.fibonacci_n(n))}
 
 
-app = falcon.asgi.App(middleware=[Pool()])
+class TaskStart:
+    async def on_post(self, req, resp):
+        resp.status = falcon.HTTP_202
+        resp.media = await tasks.start(parameters.task_n(await req.stream.read()))
+
+
+class TaskResult:
+    async def on_get(self, req, resp, task_id):
+        resp.media = await tasks.result(task_id)
+
+
+app = falcon.asgi.App(middleware=[Pool(), Broker()])
 app.set_error_serializer(http_error)
 app.add_error_handler(parameters.Invalid, invalid)
 app.add_error_handler(parameters.NotFound, not_found)
+app.add_error_handler(DATABASE_AWAY, database_away)
 app.add_route("/v1/hello", Hello())
 app.add_route("/v2/hello", HelloHtml())
 app.add_route("/heartbeat", Heartbeat())
@@ -136,3 +165,5 @@ app.add_route("/contacts/fetch", ContactsFetch())
 app.add_route("/contacts/{contact_id}", Contact())
 app.add_route("/contacts", Contacts())
 app.add_route("/fibonacci/{n}", Fibonacci())
+app.add_route("/v1/tasks", TaskStart())
+app.add_route("/v1/tasks/{task_id}", TaskResult())

@@ -7,6 +7,7 @@ from dyno_core import psycopg_store as store
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
 from dyno_core.heartbeat import heartbeat
+from dyno_tasks_celery import tasks
 
 NAME = "falcon-wsgi"
 
@@ -85,6 +86,16 @@ class Fibonacci:
         response.media = {"result": fibonacci(parameters.fibonacci_n(n))}
 
 
+class Tasks:
+    def on_post(self, request, response):
+        n = parameters.task_n(request.bounded_stream.read(parameters.LARGEST_READ))
+        response.media = tasks.start(n)
+        response.status = falcon.HTTP_202
+
+    def on_get_one(self, request, response, task_id):
+        response.media = tasks.result(task_id)
+
+
 def invalid(request, response, error, parts):
     response.media, response.status = {"detail": str(error)}, falcon.HTTP_422
 
@@ -120,6 +131,9 @@ def create_app():
     app.add_route("/contacts/fetch", contacts, suffix="fetch")
     app.add_route("/contacts/{contact_id}", contacts, suffix="one")
     app.add_route("/fibonacci/{n}", Fibonacci())
+    tasks = Tasks()
+    app.add_route("/v1/tasks", tasks)
+    app.add_route("/v1/tasks/{task_id}", tasks, suffix="one")
     return app
 
 

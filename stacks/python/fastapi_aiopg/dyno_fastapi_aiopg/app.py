@@ -27,6 +27,10 @@ from dyno_fastapi.tasks import celery_router
 
 NAME = "fastapi-aiopg"
 
+# Raised when the database is away. RuntimeError is uvloop's word for the descriptor of a connection that
+# aiopg lost.
+DATABASE_AWAY = (OSError, TimeoutError, RuntimeError, psycopg2.OperationalError, psycopg2.InterfaceError)
+
 
 @asynccontextmanager
 async def lifespan(app):
@@ -36,7 +40,7 @@ async def lifespan(app):
         yield
 
 
-app = create_app(NAME, "aiopg", lifespan)
+app = create_app(NAME, "aiopg", lifespan, DATABASE_AWAY)
 app.include_router(celery_router())
 
 
@@ -73,8 +77,7 @@ async def heartbeat() -> dict[str, str]:
         async with asyncio.timeout(settings.HEARTBEAT_TIMEOUT):
             async with app.state.pool.acquire() as connection, connection.cursor() as cursor:
                 await cursor.execute("select 1")
-    # RuntimeError is uvloop's word for the descriptor of a connection that aiopg lost.
-    except (OSError, TimeoutError, RuntimeError, psycopg2.Error) as error:
+    except DATABASE_AWAY as error:
         return heartbeat_answer(NAME, error)
     return heartbeat_answer(NAME)
 

@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_fastapi import create_app_with_store
 from dyno_fastapi.tasks import taskiq_router
 
@@ -13,5 +13,5 @@ async def lifespan(app):
         yield {"store": Store(pool)}
 
 
-app = create_app_with_store("fastapi-asyncpg", "asyncpg", lifespan, UNREACHABLE)
+app = create_app_with_store("fastapi-asyncpg", "asyncpg", lifespan, DATABASE_AWAY)
 app.include_router(taskiq_router())

@@ -75,8 +75,15 @@ UNKNOWN = {404: {"model": Detail, "description": "Nothing has this number"}}
 DOWN = {503: {"model": dict[str, str], "description": "No database"}}
 
 
-def new_app(name, driver, lifespan):
-    """An app that refuses in the contract's words, with the routes that look at the process itself."""
+async def no_database(request: Request, error: Exception):
+    return JSONResponse({"detail": parameters.NO_DATABASE}, 503)
+
+
+def new_app(name, driver, lifespan, database_away):
+    """An app that refuses in the contract's words, with the routes that look at the process itself.
+
+    `database_away` is what the driver raises without a database.
+    """
     app = FastAPI(title=name, version=VERSION, lifespan=lifespan, redirect_slashes=False)
 
     @app.exception_handler(parameters.Invalid)
@@ -100,6 +107,9 @@ def new_app(name, driver, lifespan):
         status = 422 if error.status_code == 400 else error.status_code
         return JSONResponse({"detail": error.detail}, status, error.headers)
 
+    for away in database_away:
+        app.add_exception_handler(away, no_database)
+
     @app.get("/about")
     async def facts() -> About:
         return about(name, "fastapi", driver)
@@ -111,9 +121,9 @@ def new_app(name, driver, lifespan):
     return app
 
 
-def create_app(name, driver, lifespan):
+def create_app(name, driver, lifespan, database_away):
     """An app with its lifespan (which opens the pool) and all routes that need no database."""
-    app = new_app(name, driver, lifespan)
+    app = new_app(name, driver, lifespan, database_away)
 
     @app.get("/v1/hello", response_class=PlainTextResponse)
     async def hello_text(name: str = ""):
@@ -138,15 +148,15 @@ def create_app(name, driver, lifespan):
     return app
 
 
-def create_app_with_store(name, driver, lifespan, unreachable):
+def create_app_with_store(name, driver, lifespan, database_away):
     """An app on one of the asynchronous stores, which its lifespan yields as `store` of the state."""
-    app = create_app(name, driver, lifespan)
+    app = create_app(name, driver, lifespan, database_away)
 
     @app.get("/heartbeat", responses=DOWN)
     async def heartbeat(store: StoreOf) -> dict[str, str]:
         try:
             await store.ping()
-        except unreachable as error:
+        except database_away as error:
             return heartbeat_answer(name, error)
         return heartbeat_answer(name)
 

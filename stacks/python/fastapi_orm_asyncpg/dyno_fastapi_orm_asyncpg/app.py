@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import Depends
+import asyncpg
+from fastapi import Depends, Request
 from sqlalchemy import URL, func, select, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from dyno_core import parameters, settings
@@ -22,11 +24,16 @@ from dyno_fastapi import (
     PageOf,
     create_app,
     heartbeat_answer,
+    no_database,
 )
 from dyno_fastapi.tasks import celery_router
 from dyno_fastapi_orm_asyncpg import models
 
 NAME = "fastapi-orm-asyncpg"
+
+# Raised when the database is away and no connection is to be had: what asyncpg says while it connects comes
+# through SQLAlchemy as it is.
+DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, PoolTimeout)
 
 
 def database_url():
@@ -75,8 +82,16 @@ async def lifespan(app):
     await engine.dispose()
 
 
-app = create_app(NAME, "asyncpg", lifespan)
+app = create_app(NAME, "asyncpg", lifespan, DATABASE_AWAY)
 app.include_router(celery_router())
+
+
+@app.exception_handler(DBAPIError)
+async def database_error(request: Request, error: DBAPIError):
+    # SQLAlchemy's word for a connection that broke; whatever else the database says is a fault of this app.
+    if not error.connection_invalidated:
+        raise error
+    return await no_database(request, error)
 
 
 async def open_session():
@@ -111,7 +126,7 @@ async def heartbeat() -> dict[str, str]:
     try:
         async with asyncio.timeout(settings.HEARTBEAT_TIMEOUT):
             await connect()
-    except (OSError, TimeoutError, SQLAlchemyError) as error:
+    except (*DATABASE_AWAY, DBAPIError) as error:
         return heartbeat_answer(NAME, error)
     return heartbeat_answer(NAME)
 

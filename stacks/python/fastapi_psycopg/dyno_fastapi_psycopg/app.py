@@ -3,7 +3,8 @@
 from contextlib import asynccontextmanager
 
 from dyno_fastapi import create_app_with_store
-from dyno_psycopg_async_store import UNREACHABLE, Store, create_pool
+from dyno_fastapi.tasks import taskiq_router
+from dyno_psycopg_async_store import DATABASE_AWAY, Store, create_pool
 
 
 @asynccontextmanager
@@ -12,4 +13,5 @@ async def lifespan(app):
         yield {"store": Store(pool)}
 
 
-app = create_app_with_store("fastapi-psycopg", "psycopg", lifespan, UNREACHABLE)
+app = create_app_with_store("fastapi-psycopg", "psycopg", lifespan, DATABASE_AWAY)
+app.include_router(taskiq_router())

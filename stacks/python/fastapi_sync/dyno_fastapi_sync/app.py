@@ -23,6 +23,7 @@ from dyno_fastapi import (
     heartbeat_answer,
     new_app,
 )
+from dyno_fastapi.tasks import celery_router
 
 NAME = "fastapi-sync"
 
@@ -34,7 +35,8 @@ async def lifespan(app):
     yield
 
 
-app = new_app(NAME, "psycopg", lifespan)
+app = new_app(NAME, "psycopg", lifespan, [store.DatabaseAway])
+app.include_router(celery_router())
 
 # A connection is taken and given back within an endpoint, never by a dependency: one that waits in a thread
 # for a connection could hold the thread that the connection's holder needs to go on.

@@ -10,6 +10,7 @@ from dyno_core import contacts, parameters, settings
 from dyno_core.heartbeat import heartbeat
 from dyno_flask_common import create_app
 from dyno_flask_sqlalchemy.models import Contact, ContactType, Email, Phone, db
+from dyno_tasks_celery import tasks
 
 NAME = "flask-sqlalchemy"
 
@@ -134,3 +135,13 @@ def contact_create():
         raise parameters.unknown_type(new.type_id) from None
     # Read back what the database has.
     return find(contact.contact_id), 201
+
+
+@app.post("/v1/tasks")
+def task_start():
+    return tasks.start(parameters.task_n(request.get_data())), 202
+
+
+@app.get("/v1/tasks/<task_id>")
+def task_result(task_id):
+    return tasks.result(task_id)

@@ -12,11 +12,12 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.params import Body, Parameter
 from msgspec import Meta, Struct
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
-from dyno_core.schemas import About, Contact, ContactType, Detail, Number, Version
+from dyno_core.schemas import About, Contact, ContactType, Detail, Number, Task, TaskStarted, Version
+from dyno_tasks_taskiq import tasks
 
 NO_NUL = r"^[^\x00]*$"
 
@@ -29,6 +30,10 @@ class NewContact(Struct):
     emails: list[Annotated[str, Meta(min_length=1, max_length=256, pattern=NO_NUL)]] = []
 
 
+class NewTask(Struct):
+    n: Annotated[int, Meta(ge=0, le=parameters.LARGEST_N)]
+
+
 class HelloForm(Struct, frozen=True):
     name: str = ""
 
@@ -37,7 +42,7 @@ NOBODY = HelloForm()
 REFUSED = {
     422: ResponseSpec(Detail, description="A parameter or the body is refused", generate_examples=False)
 }
-UNKNOWN = {404: ResponseSpec(Detail, description="No such contact", generate_examples=False)}
+UNKNOWN = {404: ResponseSpec(Detail, description="Nothing has this number", generate_examples=False)}
 DOWN = {503: ResponseSpec(dict[str, str], description="No database", generate_examples=False)}
 
 Form = Annotated[HelloForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -45,7 +50,7 @@ Form = Annotated[HelloForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 @asynccontextmanager
 async def lifespan(app: Litestar):
-    async with create_pool() as pool:
+    async with create_pool() as pool, tasks.running():
         app.state.store = Store(pool)
         yield
 
@@ -72,6 +77,10 @@ def not_found(request: Request, error: parameters.NotFound) -> Response:
     return Response({"detail": str(error)}, status_code=404)
 
 
+def database_away(request: Request, error: Exception) -> Response:
+    return Response({"detail": parameters.NO_DATABASE}, status_code=503)
+
+
 def client_error(request: Request, error: ClientException) -> Response:
     """Litestar says 400 of what it can't validate; the contract says 422."""
     status = 422 if error.status_code == 400 else error.status_code
@@ -81,6 +90,10 @@ def client_error(request: Request, error: ClientException) -> Response:
 
 def unreadable(request: Request, error: Exception) -> Response:
     return Response({"detail": "the body isn't JSON"}, status_code=422)
+
+
+# msgspec's words for bytes that aren't text, and for brackets too deep.
+UNREADABLE = {UnicodeDecodeError: unreadable, RecursionError: unreadable}
 
 
 @get("/v1/hello", media_type=MediaType.TEXT)
@@ -107,7 +120,7 @@ async def hello_html_post(name: str = "", data: Form = NOBODY) -> str:
 async def heartbeat(store: Store) -> Response[dict[str, str]]:
     try:
         await store.ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return Response({"litestar-server": f"no database: {type(error).__name__}"}, status_code=503)
     return Response({"litestar-server": "ok"})
 
@@ -143,12 +156,7 @@ async def contact(store: Store, contact_id: int) -> Contact:
     return await store.contact(parameters.contact_id(str(contact_id)))
 
 
-@post(
-    "/contacts",
-    responses=REFUSED,
-    # msgspec's words for bytes that aren't text, and for brackets too deep.
-    exception_handlers={UnicodeDecodeError: unreadable, RecursionError: unreadable},
-)
+@post("/contacts", responses=REFUSED, exception_handlers=UNREADABLE)
 async def contact_create(store: Store, data: NewContact, body: bytes) -> Contact:
     # Litestar takes "1" for a number, and no setting forbids it: the core reads the body again, strictly.
     return await store.create(parameters.new_contact(body))
@@ -157,6 +165,16 @@ async def contact_create(store: Store, data: NewContact, body: bytes) -> Contact
 @get("/fibonacci/{n:str}", responses=REFUSED)
 async def fibonacci_of(n: Annotated[int, Parameter(ge=0, le=34)]) -> Number:
     return {"result": fibonacci(n)}
+
+
+@post("/v1/tasks", status_code=202, responses=REFUSED, exception_handlers=UNREADABLE)
+async def task_start(data: NewTask, body: bytes) -> TaskStarted:
+    return await tasks.start(parameters.task_n(body))
+
+
+@get("/v1/tasks/{task_id:str}", responses=UNKNOWN)
+async def task_result(task_id: str) -> Task:
+    return await tasks.result(task_id)
 
 
 app = Litestar(
@@ -174,12 +192,15 @@ app = Litestar(
         contact,
         contact_create,
         fibonacci_of,
+        task_start,
+        task_result,
     ],
     dependencies={"store": Provide(store_of)},
     exception_handlers={
         parameters.Invalid: invalid,
         parameters.NotFound: not_found,
         ClientException: client_error,
+        **dict.fromkeys(DATABASE_AWAY, database_away),
     },
     lifespan=[lifespan],
     openapi_config=OpenAPIConfig(title="litestar", version=VERSION),

@@ -1,14 +1,14 @@
 """The contract's statements on psycopg 3's asynchronous pool, like those on asyncpg's."""
 
-from psycopg import Error
+from psycopg import OperationalError
 from psycopg.errors import ForeignKeyViolation
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from dyno_core import contacts, parameters, settings
 from dyno_core.sql import PERCENT as SQL
 
-# What a heartbeat takes for "the database can't be reached".
-UNREACHABLE = (Error, PoolTimeout)
+# Raised when the database is away: no connection in time (PoolTimeout is one of these), or one that broke.
+DATABASE_AWAY = (OperationalError,)
 
 
 def create_pool():

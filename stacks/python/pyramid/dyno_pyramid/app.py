@@ -16,6 +16,8 @@ def create_app():
         config.add_route("contacts_fetch", "/contacts/fetch")
         config.add_route("contact", "/contacts/{contact_id}")
         config.add_route("fibonacci", "/fibonacci/{n}")
+        config.add_route("tasks", "/v1/tasks")
+        config.add_route("task", "/v1/tasks/{task_id}")
         config.scan("dyno_pyramid.views")
         return config.make_wsgi_app()
 

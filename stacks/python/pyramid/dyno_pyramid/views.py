@@ -10,6 +10,7 @@ from dyno_core import psycopg_store as store
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci as fibonacci_of
 from dyno_core.heartbeat import heartbeat as heartbeat_answer
+from dyno_tasks_celery import tasks
 
 NAME = "pyramid"
 
@@ -86,6 +87,18 @@ def contact_create(request):
 @view_config(route_name="fibonacci", request_method="GET", renderer="json")
 def fibonacci(request):
     return {"result": fibonacci_of(parameters.fibonacci_n(request.matchdict["n"]))}
+
+
+@view_config(route_name="tasks", request_method="POST", renderer="json")
+def task_start(request):
+    n = parameters.task_n(request.body_file.read(parameters.LARGEST_READ))
+    request.response.status_int = 202
+    return tasks.start(n)
+
+
+@view_config(route_name="task", request_method="GET", renderer="json")
+def task_result(request):
+    return tasks.result(request.matchdict["task_id"])
 
 
 @exception_view_config(parameters.Invalid, renderer="json")

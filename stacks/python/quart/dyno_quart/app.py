@@ -3,17 +3,18 @@
 from quart import Quart, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_tasks_taskiq import tasks
 
 app = Quart(__name__)
 
 
 @app.while_serving
 async def lifespan():
-    async with create_pool() as pool:
+    async with create_pool() as pool, tasks.running():
         app.store = Store(pool)
         yield
 
@@ -26,6 +27,14 @@ async def invalid(error):
 @app.errorhandler(parameters.NotFound)
 async def not_found(error):
     return {"detail": str(error)}, 404
+
+
+async def database_away(error):
+    return {"detail": parameters.NO_DATABASE}, 503
+
+
+for away in DATABASE_AWAY:
+    app.register_error_handler(away, database_away)
 
 
 @app.errorhandler(HTTPException)
@@ -53,7 +62,7 @@ async def hello_html():
 async def heartbeat():
     try:
         await current_app.store.ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return {"quart-server": f"no database: {type(error).__name__}"}, 503
     return {"quart-server": "ok"}
 
@@ -96,3 +105,13 @@ async def contact_create():
 @app.get("/fibonacci/<n>")
 async def fibonacci_of(n):
     return {"result": fibonacci(parameters.fibonacci_n(n))}
+
+
+@app.post("/v1/tasks")
+async def task_start():
+    return await tasks.start(parameters.task_n(await request.get_data())), 202
+
+
+@app.get("/v1/tasks/<task_id>")
+async def task_result(task_id):
+    return await tasks.result(task_id)

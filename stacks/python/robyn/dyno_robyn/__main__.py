@@ -10,10 +10,12 @@ from robyn.openapi import OpenAPI, OpenAPIInfo
 from robyn.robyn import HttpMethod, QueryParams
 from robyn.types import Body
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters, settings
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_tasks_taskiq import tasks
+from dyno_tasks_taskiq.app import broker
 
 
 class ContactType(BaseModel):
@@ -37,6 +39,20 @@ class NewContact(Body):
     type_id: int
     phones: list[str]
     emails: list[str]
+
+
+class NewTask(Body):
+    n: int
+
+
+class TaskStarted(BaseModel):
+    task_id: str
+
+
+class Task(BaseModel):
+    task_id: str
+    state: str
+    result: int | None
 
 
 class Detail(BaseModel):
@@ -64,7 +80,7 @@ class PageQuery(QueryParams):
 METHODS = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE]
 
 INVALID = {422: {"description": "A parameter or the body is refused.", "model": Detail}}
-NOT_FOUND = {404: {"description": "No such contact.", "model": Detail}}
+NOT_FOUND = {404: {"description": "Nothing has this number.", "model": Detail}}
 
 app = Robyn(__file__, openapi=OpenAPI(OpenAPIInfo(title="robyn", version=VERSION)))
 
@@ -80,15 +96,18 @@ def handle(error):
         return as_json({"detail": str(error)}, 422)
     if isinstance(error, parameters.NotFound):
         return as_json({"detail": str(error)}, 404)
+    if isinstance(error, DATABASE_AWAY):
+        return as_json({"detail": parameters.NO_DATABASE}, 503)
     logging.error("a request failed", exc_info=error)
     return as_json({"detail": "internal server error"}, 500)
 
 
-# Each process opens its own pool on its own loop.
+# Each process opens its own connections on its own loop.
 @app.startup_handler
-async def open_pool():
+async def open_connections():
     global store
     store = Store(await create_pool())
+    await broker.startup()
 
 
 def values(query_params, name):
@@ -127,7 +146,7 @@ app.post("/v2/hello")(hello_html)
 async def heartbeat() -> dict[str, str]:
     try:
         await store.ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return as_json({"robyn-server": f"no database: {type(error).__name__}"}, 503)
     return {"robyn-server": "ok"}
 
@@ -174,6 +193,16 @@ async def contact_create(body: NewContact) -> Contact:
 @app.get("/fibonacci/:n", responses=INVALID)
 async def fibonacci_of(n: str) -> Result:
     return {"result": fibonacci(parameters.fibonacci_n(n))}
+
+
+@app.post("/v1/tasks", status_code=202, responses=INVALID)
+async def task_start(body: NewTask) -> TaskStarted:
+    return await tasks.start(parameters.task_n(body))
+
+
+@app.get("/v1/tasks/:task_id", responses=NOT_FOUND)
+async def task_result(task_id: str) -> Task:
+    return await tasks.result(task_id)
 
 
 def method_not_allowed(request: Request) -> Response:

@@ -3,10 +3,12 @@
 from sanic import Sanic, html, json, text
 from sanic.exceptions import SanicException
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_tasks_taskiq import tasks
+from dyno_tasks_taskiq.app import broker
 
 app = Sanic("dyno_sanic", strict_slashes=True)
 
@@ -22,6 +24,16 @@ async def close_pool(app):
     await app.ctx.pool.close()
 
 
+@app.before_server_start
+async def open_broker(app):
+    await broker.startup()
+
+
+@app.after_server_stop
+async def close_broker(app):
+    await broker.shutdown()
+
+
 @app.exception(parameters.Invalid)
 async def invalid(request, error):
     return json({"detail": str(error)}, 422)
@@ -30,6 +42,11 @@ async def invalid(request, error):
 @app.exception(parameters.NotFound)
 async def not_found(request, error):
     return json({"detail": str(error)}, 404)
+
+
+@app.exception(*DATABASE_AWAY)
+async def database_away(request, error):
+    return json({"detail": parameters.NO_DATABASE}, 503)
 
 
 @app.exception(SanicException)
@@ -56,7 +73,7 @@ async def hello_html(request):
 async def heartbeat(request):
     try:
         await request.app.ctx.store.ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return json({"sanic-server": f"no database: {type(error).__name__}"}, 503)
     return json({"sanic-server": "ok"})
 
@@ -104,3 +121,13 @@ async def contact_create(request):
 @app.get("/fibonacci/<n>")
 async def fibonacci_of(request, n):
     return json({"result": fibonacci(parameters.fibonacci_n(n))})
+
+
+@app.post("/v1/tasks")
+async def task_start(request):
+    return json(await tasks.start(parameters.task_n(request.body)), 202)
+
+
+@app.get("/v1/tasks/<task_id>")
+async def task_result(request, task_id):
+    return json(await tasks.result(task_id))

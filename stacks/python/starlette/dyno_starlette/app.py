@@ -7,15 +7,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from dyno_asyncpg_store import UNREACHABLE, Store, create_pool
+from dyno_asyncpg_store import DATABASE_AWAY, Store, create_pool
 from dyno_core import VERSION, hello, parameters
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
+from dyno_tasks_taskiq import tasks
 
 
 @asynccontextmanager
 async def lifespan(app):
-    async with create_pool() as pool:
+    async with create_pool() as pool, tasks.running():
         yield {"store": Store(pool)}
 
 
@@ -25,6 +26,10 @@ async def invalid(request, error):
 
 async def not_found(request, error):
     return JSONResponse({"detail": str(error)}, 404)
+
+
+async def database_away(request, error):
+    return JSONResponse({"detail": parameters.NO_DATABASE}, 503)
 
 
 async def http_error(request, error):
@@ -52,7 +57,7 @@ async def hello_html(request):
 async def heartbeat(request):
     try:
         await request.state.store.ping()
-    except UNREACHABLE as error:
+    except DATABASE_AWAY as error:
         return JSONResponse({"starlette-server": f"no database: {type(error).__name__}"}, 503)
     return JSONResponse({"starlette-server": "ok"})
 
@@ -95,6 +100,14 @@ async def fibonacci_of(request):
     return JSONResponse({"result": fibonacci(parameters.fibonacci_n(request.path_params["n"]))})
 
 
+async def task_start(request):
+    return JSONResponse(await tasks.start(parameters.task_n(await request.body())), 202)
+
+
+async def task_result(request):
+    return JSONResponse(await tasks.result(request.path_params["task_id"]))
+
+
 app = Starlette(
     routes=[
         Route("/v1/hello", hello_text, methods=["GET", "POST"]),
@@ -108,11 +121,14 @@ app = Starlette(
         Route("/contacts/{contact_id}", contact),
         Route("/contacts", contact_create, methods=["POST"]),
         Route("/fibonacci/{n}", fibonacci_of),
+        Route("/v1/tasks", task_start, methods=["POST"]),
+        Route("/v1/tasks/{task_id}", task_result),
     ],
     exception_handlers={
         parameters.Invalid: invalid,
         parameters.NotFound: not_found,
         HTTPException: http_error,
+        **dict.fromkeys(DATABASE_AWAY, database_away),
     },
     lifespan=lifespan,
 )

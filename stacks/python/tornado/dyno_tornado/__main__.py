@@ -12,7 +12,7 @@ import tornado.web
 from dyno_core import VERSION, hello, parameters, settings
 from dyno_core.about import about
 from dyno_core.fibonacci import fibonacci
-from dyno_psycopg_async_store import UNREACHABLE, Store, create_pool
+from dyno_psycopg_async_store import DATABASE_AWAY, Store, create_pool
 from dyno_tasks_taskiq import tasks
 
 
@@ -46,6 +46,8 @@ class Handler(tornado.web.RequestHandler):
             self.write_json({"detail": str(error)}, 422)
         elif isinstance(error, parameters.NotFound):
             self.write_json({"detail": str(error)}, 404)
+        elif isinstance(error, DATABASE_AWAY):
+            self.write_json({"detail": parameters.NO_DATABASE}, 503)
         else:
             super().send_error(status_code, exc_info=exc_info, **rest)
 
@@ -54,7 +56,7 @@ class Handler(tornado.web.RequestHandler):
         self.write_json({"detail": self._reason}, 422 if status_code == 400 else status_code)
 
     def log_exception(self, kind, value, traceback):
-        if not isinstance(value, (parameters.Invalid, parameters.NotFound)):
+        if not isinstance(value, (parameters.Invalid, parameters.NotFound, *DATABASE_AWAY)):
             super().log_exception(kind, value, traceback)
 
 
@@ -83,7 +85,7 @@ class Heartbeat(Handler):
     async def get(self):
         try:
             await self.store.ping()
-        except UNREACHABLE as error:
+        except DATABASE_AWAY as error:
             self.write_json({"tornado-server": f"no database: {type(error).__name__}"}, 503)
         else:
             self.write_json({"tornado-server": "ok"})
