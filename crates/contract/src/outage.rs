@@ -25,6 +25,8 @@ const PACE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The right answer, as it is counted.
 const RIGHT: &str = "200";
+/// What an app is to refuse with while its database is away, as it is counted.
+const REFUSED: &str = "503";
 
 /// What came of one ask; times are since the watch began.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ pub struct Seen {
     pub asked: Duration,
     /// When it was answered, or given up.
     pub done: Duration,
-    /// `200` when right, else `wrong`, another status, `hang`, or what broke.
+    /// `200` when right, else `wrong`, another status, `503 without a detail`, `hang`, or what broke.
     pub what: String,
 }
 
@@ -77,6 +79,9 @@ impl Watch {
             Ok(answer) if answer.status == 200 && traffic.judge(200, &answer.body).is_err() => {
                 "wrong".to_owned()
             }
+            Ok(answer) if answer.status == 503 && !has_detail(&answer.body) => {
+                format!("{REFUSED} without a detail")
+            }
             Ok(answer) => answer.status.to_string(),
             Err(_) if done - asked >= PATIENCE => "hang".to_owned(),
             Err(error) => error,
@@ -97,6 +102,26 @@ impl Watch {
     pub fn tell(&self, stack: &StackName, gone: Duration, back: Duration, steady: bool) -> Recovery {
         let seen = self.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
         sentence(stack, &seen, gone, back, steady)
+    }
+}
+
+/// Whether a refusal is the contract's: a JSON object with `detail`.
+fn has_detail(body: &[u8]) -> bool {
+    serde_json::from_slice(body).is_ok_and(|body: serde_json::Value| body.get("detail").is_some())
+}
+
+/// Whether what was refused was refused with 503 alone; nothing where nothing was. A note, no failure: what is
+/// judged is whether the stack comes back. What hangs or breaks isn't an answer.
+fn refusals(away: &BTreeMap<String, u64>) -> &'static str {
+    let answered =
+        |what: &&String| what.starts_with(|first: char| first.is_ascii_digit()) || *what == "wrong";
+    let refused: Vec<&String> = away.keys().filter(|what| *what != RIGHT).filter(answered).collect();
+    if refused.is_empty() {
+        ""
+    } else if refused.iter().all(|what| *what == REFUSED) {
+        " (refused with 503 alone)"
+    } else {
+        " (refused not with 503 alone)"
     }
 }
 
@@ -128,7 +153,7 @@ fn sentence(stack: &StackName, seen: &[Seen], gone: Duration, back: Duration, st
     if let Some(seconds) = wrong_until_s {
         detail += &format!(", the last wrong answer after {seconds:.1} s");
     }
-    detail += &format!("; while it was away {}; then {}", words(&away), words(&back));
+    detail += &format!("; while it was away {}{}; then {}", words(&away), refusals(&away), words(&back));
     Recovery { stack: stack.clone(), outcome, right_after_s, wrong_until_s, away, back, detail }
 }
 
@@ -161,12 +186,26 @@ mod tests {
         assert_eq!(told.outcome, RecoveryOutcome::Recovered);
         assert_eq!(
             told.detail,
-            "right again after 2.0 s, the last wrong answer after 3.0 s; while it was away 1 x 500, 1 x 503, 1 x hang; \
-             then 2 x 200, 1 x 500, 1 x 503"
+            "right again after 2.0 s, the last wrong answer after 3.0 s; while it was away 1 x 500, 1 x 503, 1 x hang \
+             (refused not with 503 alone); then 2 x 200, 1 x 500, 1 x 503"
         );
         let told = sentence(&stack, &all[..5], Duration::from_secs(2), Duration::from_secs(7), false);
         assert_eq!((told.outcome, told.right_after_s), (RecoveryOutcome::DoesNot, None));
         assert!(told.detail.starts_with("never right again"), "{}", told.detail);
+    }
+
+    #[test]
+    fn refusals_are_503_with_a_detail() {
+        let note = |list: &[&str]| refusals(&list.iter().map(|what| ((*what).to_owned(), 1)).collect());
+        assert_eq!(note(&["200", "503", "hang", "connection reset"]), " (refused with 503 alone)");
+        for other in ["500", "503 without a detail", "wrong"] {
+            assert_eq!(note(&["200", "503", other]), " (refused not with 503 alone)", "{other}");
+        }
+        assert_eq!(note(&["200", "hang"]), "");
+        assert!(has_detail(br#"{"detail": "away"}"#));
+        assert!(
+            !has_detail(br#"{"starlette-server": "no database"}"#) && !has_detail(b"Service Unavailable")
+        );
     }
 
     #[test]
