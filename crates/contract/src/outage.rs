@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -21,6 +21,10 @@ use crate::{http::Client, traffic::Traffic};
 
 /// From one ask to the next: 50 a second.
 const PACE: Duration = Duration::from_millis(20);
+/// Asks that wait for an answer at once, at most, as from a front with so many connections. A server works off what it
+/// has queued for clients that gave up long ago: without a limit a slow stack on a busy machine would never catch up
+/// with the pace, which says nothing of its database.
+const MOST_WAITING: usize = 32;
 /// Longer without an answer is a hang.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The right answer, as it is counted.
@@ -58,14 +62,23 @@ impl Watch {
         self.begun.elapsed()
     }
 
-    /// Asks on a connection each, at a steady pace whatever comes back, until `stop`; returns when all are answered.
+    /// Asks on a connection each, at a steady pace whatever comes back while not too many wait, until `stop`; returns
+    /// when all are answered.
     pub fn ask(&self, address: SocketAddr, traffic: &[Traffic], stop: &AtomicBool) {
+        let waiting = &AtomicUsize::new(0);
         thread::scope(|scope| {
             for one in traffic.iter().cycle() {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                scope.spawn(move || self.one(address, one));
+                // Only this thread adds to it.
+                if waiting.load(Ordering::Relaxed) < MOST_WAITING {
+                    waiting.fetch_add(1, Ordering::Relaxed);
+                    scope.spawn(move || {
+                        self.one(address, one);
+                        waiting.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
                 thread::sleep(PACE);
             }
         });

@@ -237,6 +237,6 @@ async def task_start(new: FromTask) -> Response:
 
 
 @docs(responses={200: answer("The task", Task), 404: answer("No such task", Detail)})
-@get("/v1/tasks/{task_id}")
-async def task_result(task_id: str) -> Response:
-    return json(await tasks.result(task_id))
+@get("/v1/tasks/{id}")
+async def task_result(id: str) -> Response:
+    return json(await tasks.result(id))

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import uuid4
 
-import asyncpg
 from fastapi import Depends, Request
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -31,9 +30,9 @@ from dyno_fastapi_orm_asyncpg import models
 
 NAME = "fastapi-orm-asyncpg"
 
-# Raised when the database is away and no connection is to be had: what asyncpg says while it connects comes
-# through SQLAlchemy as it is.
-DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, PoolTimeout)
+# Raised when the database is away, besides DBAPIError, which may mean other things: a connection is refused,
+# or none is to be had in time.
+DATABASE_AWAY = (OSError, TimeoutError, PoolTimeout)
 
 
 def database_url():
@@ -88,8 +87,9 @@ app.include_router(celery_router())
 
 @app.exception_handler(DBAPIError)
 async def database_error(request: Request, error: DBAPIError):
-    # SQLAlchemy's word for a connection that broke; whatever else the database says is a fault of this app.
-    if not error.connection_invalidated:
+    # Without a statement it was raised while connecting; what the database says of a statement on a
+    # connection that is still good is a fault of this app.
+    if error.statement and not error.connection_invalidated:
         raise error
     return await no_database(request, error)
 

@@ -172,9 +172,9 @@ async def task_start(data: NewTask, body: bytes) -> TaskStarted:
     return await tasks.start(parameters.task_n(body))
 
 
-@get("/v1/tasks/{task_id:str}", responses=UNKNOWN)
-async def task_result(task_id: str) -> Task:
-    return await tasks.result(task_id)
+@get("/v1/tasks/{id:str}", responses=UNKNOWN)
+async def task_result(id: str) -> Task:
+    return await tasks.result(id)
 
 
 app = Litestar(

@@ -200,9 +200,9 @@ async def task_start(body: NewTask) -> TaskStarted:
     return await tasks.start(parameters.task_n(body))
 
 
-@app.get("/v1/tasks/:task_id", responses=NOT_FOUND)
-async def task_result(task_id: str) -> Task:
-    return await tasks.result(task_id)
+@app.get("/v1/tasks/:id", responses=NOT_FOUND)
+async def task_result(id: str) -> Task:
+    return await tasks.result(id)
 
 
 def method_not_allowed(request: Request) -> Response:
