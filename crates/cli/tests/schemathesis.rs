@@ -20,7 +20,8 @@ use nix::{
 
 /// At least one stack of each family of frameworks; a new family adds its row.
 ///
-/// Robyn isn't among them: it answers a multipart form without a boundary with 500 before the app sees it, and never a PUT with a body.
+/// Robyn isn't among them: it answers a multipart form without a boundary with 500 before the app sees it, and nothing
+/// more on that connection when the form's body came in a segment of its own, whatever the next request is.
 const STACKS: [&str; 16] = [
     "flask/gunicorn",
     "bottle/waitress",

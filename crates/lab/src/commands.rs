@@ -247,7 +247,8 @@ impl Prepared {
                 .map(|folder| absolute(&python.join(folder)));
             environment.insert("PYTHONPATH", folders.collect::<Vec<_>>().join(":"));
         }
-        Ok(environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Ok(environment.chain(library_environment(&self.libraries)).collect())
     }
 }
 

@@ -12,7 +12,7 @@ use dyno_model::{
 use dyno_plan::{ResolvedStack, WorkerEntry};
 use dyno_provision::{
     BrokerUrl, Context, Interpreter, Nginx, Origin, ProvisionError, PythonEnvironment, go_build,
-    interpreters, nginx, provide, python_environment, redis, rust_build,
+    interpreters, needy_environment, nginx, provide, python_environment, redis, rust_build,
 };
 
 use crate::{bench::Bench, error::LabError};
@@ -28,6 +28,8 @@ pub struct Prepared {
     /// The name of the interpreter that it runs on.
     pub interpreter: Option<String>,
     pub(crate) program: Program,
+    /// Shared libraries in the cache that the program needs.
+    pub(crate) libraries: Vec<PathBuf>,
     pub(crate) nginx: Option<Nginx>,
 }
 
@@ -139,6 +141,7 @@ pub(crate) fn prepare(
     };
     let mut impossible = if python { None } else { known(None)? };
     let mut name_of_interpreter = None;
+    let mut libraries = Vec::new();
     let (program, lock_sha256) = match stack.app.app.language {
         Language::Python => {
             let interpreter = interpreter_of(context, &stack, wanted.map(String::as_str))?;
@@ -146,8 +149,11 @@ pub(crate) fn prepare(
             name_of_interpreter = Some(interpreter.name.clone());
             let locks = locks_of(&stack, &interpreter.name)?;
             let name = format!("{}-{}", stack.name.app, stack.name.server);
-            let made = python_environment(context, &interpreter, &locks, &name);
-            let environment = made.map_err(|error| lacks(error, &stack))?;
+            let (environment, found) = match &stack.server.server.needs {
+                Some(needs) => needy_environment(context, &interpreter, &locks, &name, needs)?,
+                None => (python_environment(context, &interpreter, &locks, &name)?, Vec::new()),
+            };
+            libraries = found;
             let lock_sha256 = environment.lock_sha256.clone();
             (Program::Python(environment), lock_sha256)
         }
@@ -160,19 +166,15 @@ pub(crate) fn prepare(
             (Program::Binary(built.binary), built.lock_sha256)
         }
     };
-    Ok(Prepared { stack, lock_sha256, interpreter: name_of_interpreter, program, nginx: front, impossible })
-}
-
-/// A build that fails lacks what the manifest says that it needs.
-fn lacks(error: ProvisionError, stack: &ResolvedStack) -> ProvisionError {
-    match (error, &stack.server.server.needs) {
-        (ProvisionError::Command { tail, .. }, Some(needs)) => {
-            let words = tail.lines().find(|line| line.contains("error:")).unwrap_or_default().trim();
-            let remedy = format!("install it; the build of {} said: {words}", stack.server.server.name);
-            ProvisionError::Missing { what: needs.clone(), remedy }
-        }
-        (error, _) => error,
-    }
+    Ok(Prepared {
+        stack,
+        lock_sha256,
+        interpreter: name_of_interpreter,
+        program,
+        libraries,
+        nginx: front,
+        impossible,
+    })
 }
 
 /// The interpreter asked for, or the newest that has locks for this stack.

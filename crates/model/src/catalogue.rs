@@ -195,9 +195,9 @@ pub struct Server {
     pub command: Vec<String>,
     /// Where it can listen.
     pub listen: Listen,
-    /// What its build needs of the machine, where there is no wheel; a build that fails lacks this.
+    /// What its build needs of the machine, where there is no wheel.
     #[serde(default)]
-    pub needs: Option<String>,
+    pub needs: Option<Needs>,
     /// Kind of stats server at `{folder}/stats.sock`, read in every slice.
     #[serde(default)]
     pub stats: Option<StatsServer>,
@@ -212,6 +212,28 @@ pub struct Server {
     /// Choices that can't run, with the reason.
     #[serde(default)]
     pub cannot_run: Vec<CannotRun>,
+}
+
+/// What a build needs of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Needs {
+    /// In a person's words: a build that fails lacks this.
+    pub what: String,
+    /// Where `--setup` finds it when the machine lacks it.
+    #[serde(default)]
+    pub debian: Option<NeededPackages>,
+}
+
+/// Packages of this machine's own release of Debian, or of a distribution made from it. They are unpacked into the cache:
+/// builds find their headers, programs their shared libraries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeededPackages {
+    /// What people call it, for instance `libev`; its folder in the cache.
+    pub name: String,
+    /// Packages with the headers, and with the libraries that they are for.
+    pub packages: Vec<String>,
 }
 
 /// Where a front looks for a server that speaks HTTP.

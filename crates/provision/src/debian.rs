@@ -39,6 +39,19 @@ pub struct Unpacked {
     pub libraries: Vec<PathBuf>,
 }
 
+impl Unpacked {
+    /// Variables that let compilers find its headers and libraries, after what the user's own say.
+    pub(crate) fn for_builds(&self) -> BTreeMap<String, String> {
+        let headers = [format!("-I{}", self.root.join("usr/include").display())];
+        let libraries = self.libraries.iter().map(|folder| format!("-L{}", folder.display()));
+        let with_own = |name: &str, words: Vec<String>| {
+            let own = std::env::var(name).unwrap_or_default();
+            (name.to_owned(), format!("{own} {}", words.join(" ")).trim().to_owned())
+        };
+        BTreeMap::from([with_own("CFLAGS", headers.to_vec()), with_own("LDFLAGS", libraries.collect())])
+    }
+}
+
 impl Wanted<'_> {
     /// The packages, fetched if they aren't in the cache.
     ///
@@ -188,6 +201,10 @@ mod tests {
         let variable = library_environment(&unpacked.libraries);
         assert!(variable["LD_LIBRARY_PATH"].ends_with("root/usr/lib/x86_64-linux-gnu"));
         assert_eq!(library_environment(&[]), BTreeMap::new());
+        let flags = unpacked.for_builds();
+        assert!(flags["CFLAGS"].ends_with(&format!("-I{}/root/usr/include", tool.display())), "{flags:?}");
+        let library = format!("-L{}/root/usr/lib/x86_64-linux-gnu", tool.display());
+        assert!(flags["LDFLAGS"].ends_with(&library), "{flags:?}");
 
         let more = Wanted { packages: &["thing", "other"], ..WANTED };
         assert!(more.unpacked(context).is_err(), "unpacked for less than is wanted");

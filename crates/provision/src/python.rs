@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Context,
     command::Outside,
+    debian::Unpacked,
     error::ProvisionError,
     interpreter::{Interpreter, for_tools},
 };
@@ -116,6 +117,17 @@ pub fn python_environment(
     locks: &[PathBuf],
     name: &str,
 ) -> Result<PythonEnvironment, ProvisionError> {
+    python_environment_with(context, interpreter, locks, name, None)
+}
+
+/// [`python_environment`], with headers and libraries for packages that are built.
+pub(crate) fn python_environment_with(
+    context: Context<'_>,
+    interpreter: &Interpreter,
+    locks: &[PathBuf],
+    name: &str,
+    builds: Option<&Unpacked>,
+) -> Result<PythonEnvironment, ProvisionError> {
     let mut text = Vec::new();
     for lock in locks {
         text.extend(fs::read(lock).map_err(ProvisionError::io(lock))?);
@@ -131,7 +143,7 @@ pub fn python_environment(
             let what = format!("the environment of {name} for Python {}", interpreter.name);
             return Err(ProvisionError::missing(what, "run again with --setup"));
         }
-        make_environment(context, interpreter, locks, &folder)?;
+        make_environment(context, interpreter, locks, &folder, builds)?;
         let packages = list_packages(&folder);
         let text = serde_json::to_vec(&packages).unwrap_or_default();
         fs::write(&marker, text).map_err(ProvisionError::io(&marker))?;
@@ -145,6 +157,7 @@ fn make_environment(
     interpreter: &Interpreter,
     locks: &[PathBuf],
     folder: &Path,
+    builds: Option<&Unpacked>,
 ) -> Result<(), ProvisionError> {
     let uv = uv(context)?;
     let cache = context.home.folder("uv")?;
@@ -153,6 +166,8 @@ fn make_environment(
     let install = outside()
         .args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"])
         .path(&folder.join("bin/python"));
+    let flags = builds.map(Unpacked::for_builds).unwrap_or_default();
+    let install = flags.iter().fold(install, |install, (name, value)| install.env(name, value));
     locks.iter().fold(install, |install, lock| install.args(["-r"]).path(lock)).run().map(drop)
 }
 
