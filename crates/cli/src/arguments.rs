@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dyno_model::{Operation, Rate, Span, StackName, StackPattern, plan::Pooler};
 use dyno_provision::BrokerUrl;
+use dyno_model::{Span, StackPattern, plan::Pooler};
+use dyno_provision::BrokerChoice;
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
@@ -56,9 +58,10 @@ pub struct Common {
     /// A PostgreSQL of your own instead of the embedded one: postgres://user:password@host/database
     #[arg(long, global = true, value_name = "URL")]
     pub database: Option<String>,
-    /// A broker of your own under the workers instead of dyno's Redis: redis://… or amqp://… (RabbitMQ)
+    /// The broker under the workers instead of dyno's Redis: one of your own, redis://… or amqp://…, or `rabbitmq`, which
+    /// dyno starts
     #[arg(long, global = true, value_name = "URL")]
-    pub broker: Option<BrokerUrl>,
+    pub broker: Option<BrokerChoice>,
     /// Where runs are kept
     #[arg(long, global = true, value_name = "FOLDER", default_value = "runs")]
     pub runs: PathBuf,

@@ -16,7 +16,7 @@ use dyno_model::{
     record::CpuSets,
 };
 use dyno_plan::Catalogue;
-use dyno_provision::{BrokerUrl, Context, Home, ProvisionError};
+use dyno_provision::{BrokerChoice, Context, Home, ProvisionError};
 use dyno_supervise::{Supervisor, SupervisorOptions, machine};
 
 use crate::{broker::Broker, error::LabError};
@@ -35,8 +35,8 @@ pub struct Order<'a> {
     pub try_impossible: bool,
     /// A database of the user's own; `None` starts the embedded one.
     pub database: Option<&'a str>,
-    /// A broker of the user's own; `None` starts Redis when a stack has a worker.
-    pub broker: Option<&'a BrokerUrl>,
+    /// The broker by the user's choice; `None` starts Redis when a stack has a worker.
+    pub broker: Option<&'a BrokerChoice>,
     /// The command that is a keeper.
     pub keeper: Vec<OsString>,
     /// The folder `contract/`.

@@ -1,16 +1,16 @@
-//! The broker under the workers of all stacks: the user's own, or dyno's Redis as a supervised child. Only there when a
-//! stack has a worker.
+//! The broker under the workers of all stacks: by the user's choice their own or dyno's RabbitMQ, else dyno's Redis, as
+//! supervised children. Only there when a stack has a worker.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use dyno_model::event::Step;
-use dyno_provision::{EmbeddedBroker, free_port, redis};
+use dyno_provision::{BrokerChoice, EmbeddedBroker, RabbitMqPorts, free_port, rabbitmq, redis};
 use dyno_supervise::{Child, Readiness};
 
 use crate::{bench::Bench, error::LabError};
 
-/// Time for the server to accept connections.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for the server to accept connections: Erlang takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A broker that is up.
 pub struct Broker {
@@ -20,41 +20,53 @@ pub struct Broker {
     pub results_url: String,
     /// Program, version and address, for the record.
     pub facts: BTreeMap<String, String>,
-    // The child before its folder: it is stopped first.
+    children: Vec<Started>,
+}
+
+/// One of dyno's own.
+struct Started {
     child: Option<Child>,
-    _embedded: Option<EmbeddedBroker>,
+    embedded: EmbeddedBroker,
 }
 
 impl Broker {
     /// Starts what of it is dyno's to start.
     pub fn start(bench: &Bench<'_>) -> Result<Self, LabError> {
         bench.step(Step::Prepare, "broker");
-        let own = bench.order.broker;
-        if let Some(own) = own {
-            own.reach()?;
-        }
+        let choice = bench.order.broker;
         let mut facts = BTreeMap::new();
-        if let Some(own) = own {
+        if let Some(own) = choice.and_then(BrokerChoice::own) {
+            own.reach()?;
             facts.insert("address".to_owned(), own.without_password());
+            if own.keeps_results() {
+                let url = own.as_str().to_owned();
+                return Ok(Self { url: url.clone(), results_url: url, facts, children: Vec::new() });
+            }
         }
-        if let Some(own) = own.filter(|own| own.keeps_results()) {
-            let url = own.as_str().to_owned();
-            return Ok(Self { url: url.clone(), results_url: url, facts, child: None, _embedded: None });
-        }
-        let (child, embedded, version) = start_redis(bench)?;
-        facts.insert("redis".to_owned(), format!("{version}, dyno's own, nothing kept on disk"));
-        let results_url = embedded.url.clone();
-        let url = own.map_or_else(|| results_url.clone(), |own| own.as_str().to_owned());
-        Ok(Self { url, results_url, facts, child: Some(child), _embedded: Some(embedded) })
+        let redis = start_redis(bench, &mut facts)?;
+        let results_url = redis.embedded.url.clone();
+        let mut children = vec![redis];
+        let url = match choice {
+            None => results_url.clone(),
+            Some(BrokerChoice::Own(own)) => own.as_str().to_owned(),
+            Some(BrokerChoice::RabbitMq) => {
+                let started = start_rabbitmq(bench, &mut facts)?;
+                let url = started.embedded.url.clone();
+                children.push(started);
+                url
+            }
+        };
+        Ok(Self { url, results_url, facts, children })
     }
 
     /// CPU time of dyno's own so far, in nanoseconds; 0 when there is none.
     pub fn cpu_ns(&self) -> u64 {
-        self.child.as_ref().map_or(0, Child::cpu_ns)
+        self.children.iter().filter_map(|started| started.child.as_ref()).map(Child::cpu_ns).sum()
     }
 }
 
-impl Drop for Broker {
+impl Drop for Started {
+    /// Before its folder goes.
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             child.stop(Duration::from_secs(5));
@@ -62,18 +74,38 @@ impl Drop for Broker {
     }
 }
 
-fn start_redis(bench: &Bench<'_>) -> Result<(Child, EmbeddedBroker, String), LabError> {
-    let system = |source| LabError::System { what: "a free loopback port".to_owned(), source };
-    let port = free_port().map_err(system)?;
+fn start_redis(bench: &Bench<'_>, facts: &mut BTreeMap<String, String>) -> Result<Started, LabError> {
+    let port = port()?;
     let (embedded, version) = bench.provision(|context| {
         let redis = redis(context)?;
         Ok::<_, LabError>((redis.broker(context, port, &bench.cpus.database)?, redis.version))
     })?;
-    let child = bench.supervisor.start(&embedded.child)?;
-    let mut probe = || match embedded.ping() {
+    facts.insert("redis".to_owned(), format!("{version}, dyno's own, nothing kept on disk"));
+    start(bench, embedded)
+}
+
+fn start_rabbitmq(bench: &Bench<'_>, facts: &mut BTreeMap<String, String>) -> Result<Started, LabError> {
+    let ports = RabbitMqPorts { amqp: port()?, distribution: port()?, epmd: port()? };
+    let (embedded, version) = bench.provision(|context| {
+        let rabbitmq = rabbitmq(context)?;
+        Ok::<_, LabError>((rabbitmq.broker(context, ports, &bench.cpus.database)?, rabbitmq.version))
+    })?;
+    facts.insert("rabbitmq".to_owned(), format!("{version}, dyno's own"));
+    start(bench, embedded)
+}
+
+fn port() -> Result<u16, LabError> {
+    free_port().map_err(|source| LabError::System { what: "a free loopback port".to_owned(), source })
+}
+
+fn start(bench: &Bench<'_>, embedded: EmbeddedBroker) -> Result<Started, LabError> {
+    let started = Started { child: Some(bench.supervisor.start(&embedded.child)?), embedded };
+    let mut probe = || match started.embedded.ping() {
         Ok(()) => Readiness::Ready,
         Err(words) => Readiness::NotYet(words),
     };
-    child.wait_ready(&mut probe, PATIENCE)?;
-    Ok((child, embedded, version))
+    if let Some(child) = &started.child {
+        child.wait_ready(&mut probe, PATIENCE)?;
+    }
+    Ok(started)
 }

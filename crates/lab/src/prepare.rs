@@ -11,8 +11,8 @@ use dyno_model::{
 };
 use dyno_plan::{ResolvedStack, WorkerEntry};
 use dyno_provision::{
-    BrokerUrl, Context, Interpreter, Nginx, Origin, ProvisionError, PythonEnvironment, go_build,
-    interpreters, needy_environment, nginx, provide, python_environment, redis, rust_build,
+    BrokerChoice, Context, Interpreter, Nginx, Origin, ProvisionError, PythonEnvironment, go_build,
+    interpreters, needy_environment, nginx, provide, python_environment, rabbitmq, redis, rust_build,
 };
 
 use crate::{bench::Bench, error::LabError};
@@ -69,25 +69,26 @@ pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRu
     Ok((prepared, not_run))
 }
 
-/// A stack with a worker needs a broker: the user's own, if it can carry the worker's messages, and Redis for what that
+/// A stack with a worker needs a broker: the user's choice, if it can carry the worker's messages, and Redis for what that
 /// doesn't do.
 fn prepare_broker(
     context: Context<'_>,
-    own: Option<&BrokerUrl>,
+    choice: Option<&BrokerChoice>,
     stack: &ResolvedStack,
 ) -> Result<(), ProvisionError> {
     let Some(WorkerEntry { worker, .. }) = &stack.worker else { return Ok(()) };
-    match own {
-        Some(own) if !worker.brokers.contains(&own.kind()) => {
+    match choice {
+        Some(choice) if !worker.brokers.contains(&choice.kind()) => {
             let known = worker.brokers.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
             Err(ProvisionError::CannotRun(format!(
                 "messages of its worker {} go over {known}, and {} is {}",
                 worker.name,
-                own.without_password(),
-                own.kind().name()
+                choice,
+                choice.kind().name()
             )))
         }
-        Some(own) if own.keeps_results() => Ok(()),
+        Some(BrokerChoice::Own(own)) if own.keeps_results() => Ok(()),
+        Some(BrokerChoice::RabbitMq) => rabbitmq(context).and_then(|_| redis(context)).map(drop),
         _ => redis(context).map(drop),
     }
 }

@@ -1,4 +1,4 @@
-//! The address of a broker of the user's own.
+//! The broker under the workers by the user's choice: the address of one of their own, or a program that dyno starts.
 
 use std::{
     fmt,
@@ -94,10 +94,55 @@ impl fmt::Debug for BrokerUrl {
     }
 }
 
+/// What `--broker` may say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerChoice {
+    /// One that runs.
+    Own(BrokerUrl),
+    /// `rabbitmq`: dyno starts one.
+    RabbitMq,
+}
+
+impl BrokerChoice {
+    /// What it is, as the manifests of workers have it.
+    pub fn kind(&self) -> BrokerKind {
+        match self {
+            Self::Own(url) => url.kind(),
+            Self::RabbitMq => BrokerKind::Amqp,
+        }
+    }
+
+    /// The one that runs.
+    pub fn own(&self) -> Option<&BrokerUrl> {
+        match self {
+            Self::Own(url) => Some(url),
+            Self::RabbitMq => None,
+        }
+    }
+}
+
+impl fmt::Display for BrokerChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(url) => f.write_str(&url.without_password()),
+            Self::RabbitMq => f.write_str("rabbitmq"),
+        }
+    }
+}
+
+impl FromStr for BrokerChoice {
+    type Err = NotABroker;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "rabbitmq" { Ok(Self::RabbitMq) } else { text.parse().map(Self::Own) }
+    }
+}
+
 /// A text that is no broker's address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{0}` isn't a broker's address: for instance redis://:password@127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//"
+    "`{0}` isn't a broker's address: for instance redis://:password@127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//; \
+    or rabbitmq, for one that dyno starts"
 )]
 pub struct NotABroker(String);
 
@@ -132,7 +177,9 @@ mod tests {
             let url: BrokerUrl = text.parse().unwrap();
             assert_eq!((url.kind(), url.host_and_port()), (kind, (host, port)), "{text}");
             assert!(!format!("{url:?}").contains("secret"), "{url:?}");
+            assert_eq!(text.parse(), Ok(BrokerChoice::Own(url)));
         }
+        assert_eq!("rabbitmq".parse::<BrokerChoice>().unwrap().kind(), BrokerKind::Amqp);
     }
 
     #[test]

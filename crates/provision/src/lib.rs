@@ -11,6 +11,7 @@ pub mod database;
 pub mod debian;
 pub mod doctor;
 mod embedded;
+mod embedded_broker;
 mod error;
 mod fingerprint;
 mod go;
@@ -22,6 +23,7 @@ mod nginx;
 mod pgbouncer;
 mod provide;
 mod python;
+mod rabbitmq;
 mod redis;
 mod relocate;
 mod rust;
@@ -30,9 +32,10 @@ mod unprivileged;
 
 use std::net::{Ipv4Addr, TcpListener};
 
-pub use broker_url::{BrokerUrl, NotABroker};
+pub use broker_url::{BrokerChoice, BrokerUrl, NotABroker};
 pub use built::Built;
 pub use embedded::{EmbeddedDatabase, NAME as DATABASE, PostgresBinaries, postgres};
+pub use embedded_broker::EmbeddedBroker;
 pub use error::ProvisionError;
 pub use fingerprint::machine_facts;
 pub use go::{go, go_build};
@@ -44,7 +47,8 @@ pub use nginx::{Nginx, nginx};
 pub use pgbouncer::{DatabasePooler, PgBouncer, pgbouncer};
 pub use provide::provide;
 pub use python::{PythonEnvironment, python_environment, uv};
-pub use redis::{EmbeddedBroker, Redis, redis};
+pub use rabbitmq::{RabbitMq, RabbitMqPorts, rabbitmq};
+pub use redis::{Redis, redis};
 pub use rust::{cargo, rust_build};
 pub use settings::{Programs, Settings};
 

@@ -58,6 +58,8 @@ fn unpacked(context: Context<'_>, debian: &NeededPackages) -> Result<Unpacked, P
 /// A build that fails lacks what the manifest says that it needs.
 fn lacks(error: ProvisionError, needs: &Needs, name: &str) -> ProvisionError {
     let ProvisionError::Command { tail, .. } = error else { return error };
-    let words = tail.lines().find(|line| line.contains("error:")).unwrap_or_default().trim();
+    let line = |what: &str| tail.lines().find(|line| line.contains(what));
+    // The compiler's words say more than the builder's.
+    let words = line("fatal error:").or_else(|| line("error:")).unwrap_or_default().trim();
     ProvisionError::missing(needs.what.as_str(), format!("install it; the build for {name} said: {words}"))
 }

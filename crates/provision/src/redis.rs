@@ -2,22 +2,17 @@
 //! fresh one for each dyno, on loopback, with a password and without files.
 
 use std::{
-    fs,
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use dyno_model::child::{ChildSpec, StopSignal};
-use rand::Rng;
 
 use crate::{
     Context,
     debian::{Wanted, library_environment},
-    embedded::remove_stale,
+    embedded_broker::{BrokerFolder, EmbeddedBroker, password},
     error::ProvisionError,
     python::on_path,
 };
@@ -30,24 +25,6 @@ pub struct Redis {
     /// Its version, for instance `7.0.15`.
     pub version: String,
     libraries: Vec<PathBuf>,
-}
-
-/// A broker to start, with a folder of its own that is removed on drop.
-#[derive(Debug)]
-pub struct EmbeddedBroker {
-    /// How to start it.
-    pub child: ChildSpec,
-    /// Its address, password included.
-    pub url: String,
-    address: SocketAddr,
-    password: String,
-    folder: PathBuf,
-}
-
-impl Drop for EmbeddedBroker {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
 }
 
 /// libsystemd0 isn't among the libraries: where apt is, it is.
@@ -69,9 +46,6 @@ const WANTED: Wanted<'_> = Wanted {
     sources: None,
     remedy: "install `redis` from your system's packages, or give a broker with --broker redis://…",
 };
-
-/// Longest wait for an answer to PING.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The Redis to use.
 ///
@@ -111,66 +85,35 @@ impl Redis {
         port: u16,
         cpus: &[usize],
     ) -> Result<EmbeddedBroker, ProvisionError> {
-        let brokers = context.home.folder("brokers")?;
-        remove_stale(&brokers);
-        let number: u32 = rand::rng().random();
-        let folder = brokers.join(format!("{}-{number:08x}", std::process::id()));
-        let password: String =
-            (0..24).map(|_| char::from(rand::rng().sample(rand::distr::Alphanumeric))).collect();
-        fs::create_dir(&folder).map_err(ProvisionError::io(&folder))?;
-        let configuration = folder.join("redis.conf");
+        let (folder, password) = (BrokerFolder::new(context)?, password());
+        let settings = format!(
+            "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\ndaemonize no\nlogfile \"\"\n"
+        );
+        let configuration = folder.write("redis.conf", 0o600, &settings)?;
         let child = ChildSpec {
             name: "redis".to_owned(),
             argv: [&self.binary, &configuration].map(|path| path.display().to_string()).to_vec(),
             environment: library_environment(&self.libraries),
-            working_folder: folder.clone(),
+            working_folder: folder.path().to_owned(),
             cpus: cpus.to_vec(),
             run_as: None,
             stop_signal: StopSignal::Terminate,
         };
-        // From here on the folder goes when this value goes.
-        let broker = EmbeddedBroker {
+        Ok(EmbeddedBroker {
             child,
             url: format!("redis://:{password}@127.0.0.1:{port}/0"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            password: password.clone(),
-            folder: folder.clone(),
-        };
-        // A file, not arguments: those can be read by every user of the machine.
-        let settings = format!(
-            "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\ndaemonize no\nlogfile \"\"\n"
-        );
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-            .map_err(ProvisionError::io(&folder))?;
-        fs::File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&configuration)
-            .and_then(|mut file| file.write_all(settings.as_bytes()))
-            .map_err(ProvisionError::io(&configuration))?;
-        Ok(broker)
-    }
-}
-
-impl EmbeddedBroker {
-    /// Whether it answers.
-    ///
-    /// # Errors
-    /// What it says instead of PONG.
-    pub fn ping(&self) -> Result<(), String> {
-        let words = |error: std::io::Error| error.to_string();
-        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE).map_err(words)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(words)?;
-        stream.write_all(format!("AUTH {}\r\nPING\r\nQUIT\r\n", self.password).as_bytes()).map_err(words)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map_err(words)?;
-        if answer.contains("+PONG") { Ok(()) } else { Err(answer.trim().to_owned()) }
+            question: format!("AUTH {password}\r\nPING\r\nQUIT\r\n").into_bytes(),
+            answer: b"+PONG",
+            _folder: folder,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use super::*;
     use crate::Home;
 
@@ -185,9 +128,9 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         let settings = fs::read_to_string(&path).unwrap();
-        assert!(settings.contains("save \"\"\nappendonly no") && settings.contains(&broker.password));
-        assert!(!broker.child.argv.concat().contains(&broker.password));
-        assert!(broker.url.contains(&broker.password));
+        let password = broker.url.split([':', '@']).nth(2).unwrap();
+        assert!(settings.contains("save \"\"\nappendonly no") && settings.contains(password));
+        assert!(!broker.child.argv.concat().contains(password));
         assert!(broker.ping().is_err(), "nothing listens on port 1");
         drop(broker);
         assert!(!path.parent().unwrap().exists());
