@@ -7,8 +7,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dyno_model::{Operation, Rate, Span, StackName, StackPattern, plan::Pooler};
-use dyno_provision::BrokerUrl;
-use dyno_model::{Span, StackPattern, plan::Pooler};
 use dyno_provision::BrokerChoice;
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
