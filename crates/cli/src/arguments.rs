@@ -80,7 +80,7 @@ pub enum Command {
     /// Prepare, prove, measure and compare the stacks of a plan
     Run(RunOptions),
     /// Which of two stacks is faster, and by how much: measures until that is known, or the budget is spent
-    Compare(CompareOptions),
+    Compare(Box<CompareOptions>),
     /// Prove that stacks answer the contract; time nothing
     Check(CheckOptions),
     /// Show stacks, operations and plans
