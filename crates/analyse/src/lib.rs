@@ -65,6 +65,8 @@ pub struct Analysis {
     pub servers: Vec<ServerSays>,
     /// How far the whole run may be trusted.
     pub trust: Trust,
+    /// Why a number may carry no verdict and no rank, where that is so.
+    pub refusals: Vec<Refusal>,
     /// One value per block, for plots.
     pub series: Vec<Series>,
     /// Latency by percentile, for plots.
@@ -82,6 +84,19 @@ pub struct Series {
     pub metric: Metric,
     /// One value for each complete block, in its unit; `None` where the block has none.
     pub values: Vec<Option<f64>>,
+}
+
+/// A number that may carry no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stack.
+    pub stack: StackName,
+    /// The operation.
+    pub operation: Operation,
+    /// The metric.
+    pub metric: Metric,
+    /// Why.
+    pub reason: String,
 }
 
 /// Latency by percentile at the plan's offered rate.
@@ -113,6 +128,16 @@ impl Analysis {
     }
 }
 
+/// Which of the series may carry no verdict, and why.
+fn refusals(series: &[Series], health: &health::Health) -> Vec<Refusal> {
+    let whole = health.no_verdict.first();
+    let of = |one: &Series| {
+        let reason = whole.cloned().or_else(|| health.refusal(&one.stack, one.operation, one.metric))?;
+        Some(Refusal { stack: one.stack.clone(), operation: one.operation, metric: one.metric, reason })
+    };
+    series.iter().filter_map(of).collect()
+}
+
 /// Analyses a run from its record.
 pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
     let complete: Vec<&Block> = blocks.iter().filter(|block| block.state == BlockState::Complete).collect();
@@ -128,6 +153,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
     let mut results = estimates::estimates(&cells, &series, &health);
     ranks::rank(&mut results, &series, &health);
     let comparisons = verdicts::compare(run, &series, &health);
+    let refusals = refusals(&series, &health);
     let trust = trust::judge(&health, complete.len());
     let sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
     let mut not_run = run.not_run.clone();
@@ -142,6 +168,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
         checks: health.checks,
         servers: servers::servers(run, &complete),
         trust,
+        refusals,
         curves: estimates::curves(&cells).into_iter().filter(|one| is_shown(&one.stack)).collect(),
         series,
     }

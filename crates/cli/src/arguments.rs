@@ -16,6 +16,7 @@ Examples:
   dyno run --setup             prepare everything, measure the default plan, write the report
   dyno run smoke               two stacks for a minute
   dyno compare flask/gunicorn flask/waitress    which is faster, and by how much?
+  dyno verdict hypotheses/     which of these claims hold?
   dyno check flask/gunicorn    does this stack answer the contract?
   dyno up flask/uwsgi/nginx    bring one stack up and look around
   dyno report runs/…           make a run's report again
@@ -81,6 +82,8 @@ pub enum Command {
     Run(RunOptions),
     /// Which of two stacks is faster, and by how much: measures until that is known, or the budget is spent
     Compare(Box<CompareOptions>),
+    /// Decide claims: hypotheses as files, measured until they are supported, refuted, or the budget is spent
+    Verdict(VerdictOptions),
     /// Prove that stacks answer the contract; time nothing
     Check(CheckOptions),
     /// Show stacks, operations and plans
@@ -150,6 +153,26 @@ pub struct CompareOptions {
     /// Leave out the canary, a twin of B that must not be told from it: a third less time, and less trust
     #[arg(long)]
     pub no_canary: bool,
+}
+
+/// Options of `dyno verdict`.
+#[derive(Args, Debug)]
+pub struct VerdictOptions {
+    /// Files of claims, or folders of such; docs/claims.md tells how to write them
+    #[arg(default_value = "hypotheses", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Go on with a verdict that was stopped: its name or folder
+    #[arg(long, value_name = "VERDICT", conflicts_with = "files")]
+    pub resume: Option<PathBuf>,
+    /// Time for each session; claims about the same stacks share one
+    #[arg(long, default_value = "15m")]
+    pub budget: Span,
+    /// Seed of every random choice
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Only say which sessions would be measured
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Options of `dyno check`.

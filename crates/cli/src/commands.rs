@@ -5,6 +5,7 @@ mod field;
 pub mod load;
 mod session;
 mod truth;
+mod verdict;
 mod view;
 
 use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};
@@ -29,6 +30,7 @@ use crate::{
 pub use compare::compare;
 pub use field::{freeze, list, lock};
 pub use truth::{SERVER as TRUTH_SERVER, truth};
+pub use verdict::verdict;
 
 /// The hidden command that is a keeper.
 pub const KEEPER: &str = "__keeper";

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use dyno_model::{
+    claim::{ClaimResult, VerdictRecord},
     output::{CheckOutput, ListOutput, LoadOutput, RunOutput},
     record::{Block, Run},
 };
@@ -18,6 +19,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("check", schema_for!(CheckOutput)),
         ("run", schema_for!(RunOutput)),
         ("load", schema_for!(LoadOutput)),
+        ("verdict", schema_for!(Vec<ClaimResult>)),
+        ("record-verdict", schema_for!(VerdictRecord)),
         ("record-run", schema_for!(Run)),
         ("record-block", schema_for!(Block)),
         ("truth", schema_for!(dyno_truth::table::TruthOutput)),

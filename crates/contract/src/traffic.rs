@@ -101,10 +101,10 @@ pub fn traffic(operation: Operation, app: &str, truth: &Truth, seed: u64) -> Vec
                 Some(Traffic { target: format!("/contacts/{id}"), expected })
             })
             .collect(),
-        Operation::About
-        | Operation::ContactCreate
-        | Operation::Fibonacci
-        | Operation::TaskStart
-        | Operation::TaskResult => Vec::new(),
+        // Large enough that computing is most of the work, small enough that a slice has hundreds.
+        Operation::Fibonacci => one("/fibonacci/20", Expected::Json(json!({"result": 10_946}))),
+        Operation::About | Operation::ContactCreate | Operation::TaskStart | Operation::TaskResult => {
+            Vec::new()
+        }
     }
 }

@@ -3,14 +3,14 @@
 
 mod region;
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use region::{End, EndError, Region, Unit};
 
-use crate::{Operation, Rate, Slo, StackName};
+use crate::{Operation, Rate, Slo, Span, StackName};
 
 /// One claim: predicates that must all hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -191,6 +191,46 @@ pub struct ClaimResult {
     pub error_rate: Option<f64>,
     /// The decision in words.
     pub reason: String,
+}
+
+/// `verdict.json` in a verdict's folder: written after each session, so that it can go on where it was stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VerdictRecord {
+    /// Version of the format.
+    pub format: u32,
+    /// The files of claims, as they were named.
+    pub files: Vec<PathBuf>,
+    /// The claims as they were read, file by file.
+    pub claims: Vec<Vec<Claim>>,
+    /// Time for each session.
+    pub budget: Span,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// What is measured, in order.
+    pub sessions: Vec<SessionRecord>,
+    /// What was decided of each claim whose session is over, in the order of the claims.
+    pub results: Vec<ClaimResult>,
+    /// The command that repeats it.
+    pub command: Vec<String>,
+}
+
+/// One session of a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRecord {
+    /// Names of the claims that it decides.
+    pub claims: Vec<String>,
+    /// Stacks, the last one the baseline.
+    pub stacks: Vec<StackName>,
+    /// Operations.
+    pub operations: Vec<Operation>,
+    /// Offered rates.
+    pub rates: BTreeMap<Operation, Rate>,
+    /// Its run's folder beside `verdict.json`, once it began.
+    pub run: Option<String>,
+    /// Whether it is over.
+    pub done: bool,
+    /// Why nothing was measured.
+    pub failure: Option<String>,
 }
 
 impl ClaimMetric {

@@ -420,7 +420,7 @@ pub fn timed(operations: &[Operation]) -> Result<(), PlanError> {
 }
 
 /// Operations that can be timed: reading ones, for all stacks share one database whose rows must stay alike.
-pub(crate) const MEASURABLE: [Operation; 8] = [
+pub(crate) const MEASURABLE: [Operation; 9] = [
     Operation::Hello,
     Operation::HelloHtml,
     Operation::Heartbeat,
@@ -429,6 +429,7 @@ pub(crate) const MEASURABLE: [Operation; 8] = [
     Operation::ContactsFor,
     Operation::ContactsFetch,
     Operation::Contact,
+    Operation::Fibonacci,
 ];
 
 fn ranges(plan: &PlanFile) -> Vec<(&'static str, u32, std::ops::RangeInclusive<u32>)> {

@@ -5,7 +5,9 @@ mod html;
 mod load;
 mod plot;
 mod text;
+mod verdict;
 
 pub use html::html;
 pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
 pub use text::{check_table, differences_table, recovery_table, table};
+pub use verdict::{verdict_html, verdict_table};

@@ -1,6 +1,9 @@
 //! `dyno compare`: a slice duet of two stacks, looked at until a verdict is reached (METHOD, sections 3 and 4).
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use dyno_model::{
     Operation, Rate, Span, StackName,
@@ -34,8 +37,8 @@ pub struct Duet {
     pub connections: u32,
     /// More connections that never send.
     pub idle: u32,
-    /// Offered rate of open-loop slices; `None` for none.
-    pub rate: Option<Rate>,
+    /// Offered rate of open-loop slices, for the operations that have any.
+    pub rates: BTreeMap<Operation, Rate>,
     /// Time for all of it.
     pub budget: Span,
     /// Seed of every random choice.
@@ -50,7 +53,6 @@ impl Duet {
         let baseline = self.stacks.last().cloned().unwrap_or_else(|| self.stacks[0].clone());
         let canary = self.canary.then(|| baseline.twin()).filter(|twin| !self.stacks.contains(twin));
         let names: Vec<String> = self.stacks.iter().map(ToString::to_string).collect();
-        let rates = |rate| self.operations.iter().map(|&operation| (operation, rate)).collect();
         Plan {
             name: self.name,
             title: names.join(" against "),
@@ -75,11 +77,11 @@ impl Duet {
                 slice: Span::milliseconds(250),
                 slices: SLICES,
             },
-            latency: self.rate.map(|rate| Latency {
+            latency: (!self.rates.is_empty()).then_some(Latency {
                 connections: 64,
                 slice: Span::milliseconds(500),
                 slices: LATENCY_SLICES,
-                rates: rates(rate),
+                rates: self.rates,
             }),
             operations: self.operations,
             stacks: self.stacks.into_iter().chain(canary).collect(),
@@ -96,7 +98,10 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
         workshop.catalogue.resolve(stack)?;
     }
     let mut seen = BTreeSet::new();
-    let operations = options.operations.iter().copied().filter(|&operation| seen.insert(operation)).collect();
+    let operations: Vec<Operation> =
+        options.operations.iter().copied().filter(|&operation| seen.insert(operation)).collect();
+    let rates =
+        options.rate.into_iter().flat_map(|rate| operations.iter().map(move |&one| (one, rate))).collect();
     dyno_plan::timed(&options.operations)?;
     let plan = Duet {
         name: "compare".to_owned(),
@@ -105,7 +110,7 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
         capacity: workshop.default_plan()?.capacity,
         connections: options.connections,
         idle: 0,
-        rate: options.rate,
+        rates,
         budget: options.budget,
         seed: options.seed,
         canary: !options.no_canary && options.a != options.b,

@@ -1,7 +1,7 @@
 //! One session of measuring: a plan into a run folder, with the numbers deciding when it ends where the plan says so.
 
 use dyno_analyse::analyse;
-use dyno_lab::Finished;
+use dyno_lab::{Finished, Pace};
 use dyno_model::{
     output::Metric,
     plan::Plan,
@@ -25,10 +25,21 @@ pub fn measure(
     folder: &RunFolder,
     resumed: bool,
 ) -> Result<Finished, Error> {
+    measure_while(workshop, plan, folder, resumed, &blocks_to_do)
+}
+
+/// The same, with a pace of the caller's own.
+pub fn measure_while(
+    workshop: &Workshop<'_>,
+    plan: &Plan,
+    folder: &RunFolder,
+    resumed: bool,
+    pace: &Pace<'_>,
+) -> Result<Finished, Error> {
     let logs = folder.logs();
     let result = workshop.with_bench(plan, &logs, false, |bench| match resumed {
-        true => dyno_lab::resume(bench, folder, &blocks_to_do),
-        false => dyno_lab::run(bench, folder, &blocks_to_do),
+        true => dyno_lab::resume(bench, folder, pace),
+        false => dyno_lab::run(bench, folder, pace),
     });
     result.inspect_err(|_| folder.discard_if_empty())
 }
