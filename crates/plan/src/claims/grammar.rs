@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use dyno_model::{
     StackName,
-    claim::{Claim, Predicate, Quantity, Ratio},
+    claim::{Claim, ClaimMetric, Predicate, Quantity, Ratio, Region},
 };
 
 use super::{
@@ -214,7 +214,7 @@ impl<'a> Parser<'a> {
     /// The rest of `"fastest" quant "of" "{" stack ("," stack)* "}"`.
     fn fastest(&mut self, start: usize) -> Result<Predicate, Fail> {
         let of = self.quantity()?;
-        if of.metric == dyno_model::claim::ClaimMetric::Memory {
+        if of.metric == ClaimMetric::Memory {
             let message = "`fastest` is about speed, and memory has none; write an ordering";
             let example = "memory(flask/gunicorn) > memory(go-bun/go)";
             return Err(Fail::new(start..self.cursor.behind(), message, example));
@@ -284,7 +284,7 @@ impl<'a> Parser<'a> {
         self.known.quantity(&mut self.cursor, &self.defaults)
     }
 
-    fn region(&mut self, about: About) -> Result<dyno_model::claim::Region, Fail> {
+    fn region(&mut self, about: About) -> Result<Region, Fail> {
         regions::region(&mut self.cursor, about)
     }
 
@@ -299,8 +299,14 @@ impl<'a> Parser<'a> {
             }
             let (_, span) = self.cursor.word();
             let again = match key {
-                "delta" => options.delta_percent.replace(self.percent("delta 3%", 0.0..=100.0)?).is_some(),
-                "level" => options.level_percent.replace(self.percent("level 99%", 80.0..=99.9)?).is_some(),
+                "delta" => options
+                    .delta_percent
+                    .replace(self.percent("how much, ", "delta 3%", 0.0..=100.0)?)
+                    .is_some(),
+                "level" => options
+                    .level_percent
+                    .replace(self.percent("how sure, ", "level 99%", 80.0..=99.9)?)
+                    .is_some(),
                 _ => {
                     let (name, at) =
                         self.cursor.take_while(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
@@ -312,7 +318,11 @@ impl<'a> Parser<'a> {
                 }
             };
             if again {
-                return Err(Fail::new(span, format!("`{key}` is there twice"), format!("{key} …")));
+                return Err(Fail::new(
+                    span,
+                    format!("`{key}` is there twice"),
+                    "delta 3% level 99% family seeds",
+                ));
             }
             let ordered =
                 |one: &Predicate| matches!(one, Predicate::Ordering { .. } | Predicate::Fastest { .. });
@@ -334,12 +344,17 @@ impl<'a> Parser<'a> {
         Ok(options)
     }
 
-    fn percent(&mut self, example: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, Fail> {
+    fn percent(
+        &mut self,
+        what: &str,
+        example: &str,
+        range: std::ops::RangeInclusive<f64>,
+    ) -> Result<f64, Fail> {
         let (text, span) = self.cursor.take_while(|c| !c.is_whitespace() && c != '#');
         let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
         number.filter(|number| range.contains(number)).ok_or_else(|| {
             let (low, high) = (range.start(), range.end());
-            Fail::new(span, format!("expected {low}% to {high}%, found `{text}`"), example)
+            Fail::new(span, format!("expected {what}{low}% to {high}%, found `{text}`"), example)
         })
     }
 }
