@@ -172,7 +172,13 @@ fn sentence(stack: &StackName, seen: &[Seen], gone: Duration, back: Duration, st
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::ErrorKind,
+        net::{Ipv4Addr, TcpListener},
+    };
+
     use super::*;
+    use crate::traffic::Expected;
 
     fn seen(list: &[(u64, u64, &str)]) -> Vec<Seen> {
         let at = Duration::from_secs;
@@ -219,6 +225,27 @@ mod tests {
         assert!(
             !has_detail(br#"{"starlette-server": "no database"}"#) && !has_detail(b"Service Unavailable")
         );
+    }
+
+    #[test]
+    fn no_more_wait_than_the_limit() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let ask = [Traffic { target: "/".to_owned(), expected: Expected::Text(String::new()) }];
+        let (watch, stop) = (Watch::default(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| watch.ask(address, &ask, &stop));
+            let waiting: Vec<_> = (0..MOST_WAITING).map(|_| listener.accept().unwrap().0).collect();
+            listener.set_nonblocking(true).unwrap();
+            thread::sleep(PACE * 10);
+            assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+            // Those who wait are let go, and then others are asked.
+            drop(waiting);
+            listener.set_nonblocking(false).unwrap();
+            assert!(listener.accept().is_ok());
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(watch.seen.lock().unwrap().len() > MOST_WAITING);
     }
 
     #[test]
