@@ -40,6 +40,9 @@ pub struct DebianInterpreter {
     pub packages: Vec<String>,
     /// Packages of shared libraries, among them `libc6`: the release's own, for the system's may be older.
     pub libraries: Vec<String>,
+    /// Packages of its headers, unpacked when something must be built for it.
+    #[serde(default)]
+    pub headers: Vec<String>,
 }
 
 impl Interpreters {

@@ -40,15 +40,18 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Variables that let compilers find its headers and libraries, after what the user's own say.
-    pub(crate) fn for_builds(&self) -> BTreeMap<String, String> {
-        let headers = [format!("-I{}", self.root.join("usr/include").display())];
+    /// Variables that let compilers find its headers and libraries, after what the user's own say. Second are folders of
+    /// headers from elsewhere.
+    pub(crate) fn for_builds(&self, more: &[PathBuf]) -> BTreeMap<String, String> {
+        let own = [self.root.join("usr/include")];
+        let headers: Vec<_> =
+            own.iter().chain(more).map(|folder| format!("-I{}", folder.display())).collect();
         let libraries = self.libraries.iter().map(|folder| format!("-L{}", folder.display()));
         let with_own = |name: &str, words: Vec<String>| {
             let own = std::env::var(name).unwrap_or_default();
             (name.to_owned(), format!("{own} {}", words.join(" ")).trim().to_owned())
         };
-        BTreeMap::from([with_own("CFLAGS", headers.to_vec()), with_own("LDFLAGS", libraries.collect())])
+        BTreeMap::from([with_own("CFLAGS", headers), with_own("LDFLAGS", libraries.collect())])
     }
 }
 
@@ -201,8 +204,11 @@ mod tests {
         let variable = library_environment(&unpacked.libraries);
         assert!(variable["LD_LIBRARY_PATH"].ends_with("root/usr/lib/x86_64-linux-gnu"));
         assert_eq!(library_environment(&[]), BTreeMap::new());
-        let flags = unpacked.for_builds();
-        assert!(flags["CFLAGS"].ends_with(&format!("-I{}/root/usr/include", tool.display())), "{flags:?}");
+        let flags = unpacked.for_builds(&["/x".into()]);
+        assert!(
+            flags["CFLAGS"].ends_with(&format!("-I{}/root/usr/include -I/x", tool.display())),
+            "{flags:?}"
+        );
         let library = format!("-L{}/root/usr/lib/x86_64-linux-gnu", tool.display());
         assert!(flags["LDFLAGS"].ends_with(&library), "{flags:?}");
 

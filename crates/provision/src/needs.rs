@@ -1,14 +1,15 @@
 //! Environments whose packages are built against libraries that the machine may lack: those come from the
 //! distribution's packages, unpacked into the cache.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use dyno_model::catalogue::{NeededPackages, Needs};
 
 use crate::{
-    Context, Interpreter, ProvisionError, PythonEnvironment,
+    Context, Interpreter, Origin, ProvisionError, PythonEnvironment,
     debian::{Unpacked, Wanted},
     python::python_environment_with,
+    relocate::debian_suite,
 };
 
 /// [`crate::python_environment`] for what needs something of the machine: built with what is there, and only when that
@@ -24,7 +25,11 @@ pub fn needy_environment(
     needs: &Needs,
 ) -> Result<(PythonEnvironment, Vec<PathBuf>), ProvisionError> {
     let build = |there: Option<Unpacked>| {
-        let made = python_environment_with(context, interpreter, locks, name, there.as_ref())?;
+        let flags = match &there {
+            Some(there) => there.for_builds(&headers(context, interpreter).unwrap_or_default()),
+            None => BTreeMap::new(),
+        };
+        let made = python_environment_with(context, interpreter, locks, name, &flags)?;
         Ok((made, there.map(|there| there.libraries).unwrap_or_default()))
     };
     let in_cache = Context { setup: false, ..context };
@@ -41,6 +46,25 @@ pub fn needy_environment(
         (outcome, _) => outcome,
     };
     error.map_err(|error| lacks(error, needs, name))
+}
+
+/// Folders of the headers of an interpreter that was itself unpacked: its own package has none.
+fn headers(context: Context<'_>, interpreter: &Interpreter) -> Result<Vec<PathBuf>, ProvisionError> {
+    let recipe = context.home.known().get(&interpreter.name).and_then(|known| known.debian.as_ref());
+    let recipe = recipe.filter(|recipe| interpreter.origin == Origin::Debian && !recipe.headers.is_empty());
+    let (Some(recipe), true) = (recipe, context.setup) else { return Ok(Vec::new()) };
+    let packages: Vec<&str> = recipe.headers.iter().map(String::as_str).collect();
+    let wanted = Wanted {
+        name: &format!("headers-{}", interpreter.name),
+        packages: &packages,
+        libraries: &[],
+        sources: Some(&debian_suite(context, &recipe.suite)?),
+        remedy: "install it from your system's packages",
+    };
+    let include = wanted.unpacked(context)?.root.join("usr/include");
+    let own = interpreter.path.file_name().map(|program| include.join(program));
+    // The first has the folder of what differs between machines.
+    Ok(std::iter::once(include).chain(own).collect())
 }
 
 fn unpacked(context: Context<'_>, debian: &NeededPackages) -> Result<Unpacked, ProvisionError> {

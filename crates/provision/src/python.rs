@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::{
     Context,
     command::Outside,
-    debian::Unpacked,
     error::ProvisionError,
     interpreter::{Interpreter, for_tools},
 };
@@ -117,16 +116,16 @@ pub fn python_environment(
     locks: &[PathBuf],
     name: &str,
 ) -> Result<PythonEnvironment, ProvisionError> {
-    python_environment_with(context, interpreter, locks, name, None)
+    python_environment_with(context, interpreter, locks, name, &BTreeMap::new())
 }
 
-/// [`python_environment`], with headers and libraries for packages that are built.
+/// [`python_environment`], with variables for packages that are built.
 pub(crate) fn python_environment_with(
     context: Context<'_>,
     interpreter: &Interpreter,
     locks: &[PathBuf],
     name: &str,
-    builds: Option<&Unpacked>,
+    flags: &BTreeMap<String, String>,
 ) -> Result<PythonEnvironment, ProvisionError> {
     let mut text = Vec::new();
     for lock in locks {
@@ -143,7 +142,7 @@ pub(crate) fn python_environment_with(
             let what = format!("the environment of {name} for Python {}", interpreter.name);
             return Err(ProvisionError::missing(what, "run again with --setup"));
         }
-        make_environment(context, interpreter, locks, &folder, builds)?;
+        make_environment(context, interpreter, locks, &folder, flags)?;
         let packages = list_packages(&folder);
         let text = serde_json::to_vec(&packages).unwrap_or_default();
         fs::write(&marker, text).map_err(ProvisionError::io(&marker))?;
@@ -157,7 +156,7 @@ fn make_environment(
     interpreter: &Interpreter,
     locks: &[PathBuf],
     folder: &Path,
-    builds: Option<&Unpacked>,
+    flags: &BTreeMap<String, String>,
 ) -> Result<(), ProvisionError> {
     let uv = uv(context)?;
     let cache = context.home.folder("uv")?;
@@ -166,7 +165,6 @@ fn make_environment(
     let install = outside()
         .args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"])
         .path(&folder.join("bin/python"));
-    let flags = builds.map(Unpacked::for_builds).unwrap_or_default();
     let install = flags.iter().fold(install, |install, (name, value)| install.env(name, value));
     locks.iter().fold(install, |install, lock| install.args(["-r"]).path(lock)).run().map(drop)
 }
