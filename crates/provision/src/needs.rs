@@ -87,3 +87,67 @@ fn lacks(error: ProvisionError, needs: &Needs, name: &str) -> ProvisionError {
     let words = line("fatal error:").or_else(|| line("error:")).unwrap_or_default().trim();
     ProvisionError::missing(needs.what.as_str(), format!("install it; the build for {name} said: {words}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        Home,
+        python::{COMPLETE, sha256},
+    };
+
+    /// A cache whose `uv` builds only with the headers of libev, when they aren't the machine's own.
+    fn home(folder: &std::path::Path, machine_has_it: bool) -> Home {
+        let home = Home::open(folder.to_owned()).unwrap();
+        let lock = include_str!("../tools/uv.txt");
+        let tool = folder.join(format!("tools/uv-{}", &sha256(lock.as_bytes())[..12]));
+        fs::create_dir_all(tool.join("bin")).unwrap();
+        fs::write(tool.join(COMPLETE), "").unwrap();
+        // `uv venv … FOLDER`, and `uv pip install …`.
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" = venv ] && {{ for folder; do :; done; exec mkdir -p \"$folder\"; }}\n\
+            case \"{machine_has_it} $CFLAGS $LDFLAGS\" in true*|*-I*tools/libev/*-L*tools/libev/*) exit 0;; esac\n\
+            echo 'error: Failed to build'; echo 'b.c:1: fatal error: ev.h: No such file'; exit 1\n"
+        );
+        fs::write(tool.join("bin/uv"), script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(tool.join("bin/uv"), mode).unwrap();
+        home
+    }
+
+    #[test]
+    fn the_machines_own_comes_first_and_what_lies_in_the_cache_is_found_by_builds_and_programs() {
+        let interpreter = Interpreter {
+            name: "3.99".to_owned(),
+            version: "3.99.1".to_owned(),
+            path: "/bin/true".into(),
+            origin: Origin::Machine,
+        };
+        let packages = ["libev-dev", "libev4"].map(str::to_owned).to_vec();
+        let debian = Some(NeededPackages { name: "libev".to_owned(), packages });
+        let needs = |debian| Needs { what: "libev's headers".to_owned(), debian };
+        let make = |home: &Home, debian| {
+            let context = Context { home, setup: true, echo: &|_| {} };
+            needy_environment(context, &interpreter, &[], "app-server", &needs(debian))
+        };
+
+        let folder = tempfile::tempdir().unwrap();
+        let (_, libraries) = make(&home(folder.path(), true), debian.clone()).unwrap();
+        assert_eq!(libraries, Vec::<PathBuf>::new());
+
+        let folder = tempfile::tempdir().unwrap();
+        let without = home(folder.path(), false);
+        let error = make(&without, None).unwrap_err().to_string();
+        assert!(
+            error.contains("libev's headers is missing") && error.contains("fatal error: ev.h"),
+            "{error}"
+        );
+        let there = folder.path().join("tools/libev/root/usr/lib/x86_64-linux-gnu");
+        fs::create_dir_all(&there).unwrap();
+        fs::write(folder.path().join("tools/libev").join(COMPLETE), "libev-dev libev4\n\n").unwrap();
+        let (_, libraries) = make(&without, debian).unwrap();
+        assert_eq!(libraries, [there]);
+    }
+}
