@@ -206,7 +206,7 @@ fn median(slices: &[&Slice]) -> Option<f64> {
 }
 
 /// Foreign and stolen time as a share of one core.
-fn foreign_share(slice: &Slice) -> f64 {
+pub fn foreign_share(slice: &Slice) -> f64 {
     let (foreign_ns, steal_ns) = (slice.machine.foreign_ns, slice.machine.steal_ns);
     Disturbance { foreign_ns, steal_ns, length_ns: slice.outcome.window_ns }.share()
 }

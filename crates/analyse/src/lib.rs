@@ -2,6 +2,7 @@
 //!
 //! The block is the only unit of inference: every interval rests on one number per block (METHOD, section 4).
 
+pub mod across;
 pub mod anytime;
 pub mod capacity;
 mod cells;
@@ -13,6 +14,7 @@ pub mod history;
 pub mod load;
 pub mod looks;
 pub mod percentiles;
+pub mod pictures;
 pub mod placebo;
 pub mod quads;
 pub mod ranks;
@@ -71,6 +73,8 @@ pub struct Analysis {
     pub series: Vec<Series>,
     /// Latency by percentile, for plots.
     pub curves: Vec<Curve>,
+    /// CPU by role, slices over time, distributions, for plots.
+    pub pictures: pictures::Pictures,
 }
 
 /// What one stack did in each block.
@@ -170,6 +174,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
         trust,
         refusals,
         curves: estimates::curves(&cells).into_iter().filter(|one| is_shown(&one.stack)).collect(),
+        pictures: pictures::pictures(run, blocks, &cells),
         series,
     }
 }
