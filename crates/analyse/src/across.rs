@@ -1,7 +1,9 @@
 //! Two runs side by side. They are two sessions: the intervals cover the blocks of each, not what changed in between, so
 //! there are ratios and no verdicts (METHOD: verdicts hold for one machine and one session).
 
-use dyno_model::{Operation, StackName, output::Metric, record::Run};
+use dyno_model::{StackName, record::Run};
+
+pub use dyno_model::output::{Difference, Pair};
 
 use crate::{
     Analysis, FEWEST_BLOCKS,
@@ -12,36 +14,6 @@ use crate::{
 const MACHINE: [&str; 6] = ["cpu", "cpus", "memory", "kernel", "governor", "clocksource"];
 /// Facts of the software, by the beginning of their names, without which two runs don't measure the same thing.
 const SOFTWARE: [&str; 4] = ["load engine", "database", "cpu accounting", "pooler"];
-
-/// A fact in which two runs differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// What it is about: `machine: cpu`, `plan: connections`, `lock of flask/gunicorn`.
-    pub fact: String,
-    /// In the first run; `None` where it isn't recorded.
-    pub a: Option<String>,
-    /// In the second run.
-    pub b: Option<String>,
-    /// Whether ratios are refused for it.
-    pub forbids: bool,
-}
-
-/// One figure of both runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pair {
-    /// The stack.
-    pub stack: StackName,
-    /// The operation.
-    pub operation: Operation,
-    /// The metric.
-    pub metric: Metric,
-    /// Estimates of the first and the second run, in the metric's unit.
-    pub estimates: (f64, f64),
-    /// Second over first; `None` where the runs don't compare.
-    pub ratio: Option<f64>,
-    /// 95 % interval of the ratio over the blocks of both; `None` where a run has too few.
-    pub interval: Option<(f64, f64)>,
-}
 
 /// Two runs side by side.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +151,8 @@ fn differences(a: &Run, b: &Run) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
+    use dyno_model::output::Metric;
+
     use super::*;
     use crate::{analyse, synthetic};
 

@@ -19,7 +19,8 @@ Examples:
   dyno verdict hypotheses/     which of these claims hold?
   dyno check flask/gunicorn    does this stack answer the contract?
   dyno up flask/uwsgi/nginx    bring one stack up and look around
-  dyno report runs/…           make a run's report again
+  dyno report runs/…           make a run's report again (--format md, csv, svg)
+  dyno compare runs/… runs/…   two runs side by side
   dyno load http://127.0.0.1:8000/ -c 64 -d 10s    load one URL
   dyno truth --quick           does the load engine report what is true?
 
@@ -73,6 +74,19 @@ pub enum Format {
     Text,
     /// For machines; see `schemas/`.
     Json,
+    /// Markdown, of a run's report
+    Md,
+    /// Every estimate as CSV, of a run's report
+    Csv,
+    /// One picture, of a run's report
+    Svg,
+}
+
+impl Format {
+    /// Whether only reports can be printed so.
+    pub const fn of_reports(self) -> bool {
+        matches!(self, Self::Md | Self::Csv | Self::Svg)
+    }
 }
 
 /// What to do.
@@ -90,8 +104,10 @@ pub enum Command {
     List(ListOptions),
     /// Show what this machine can and can't run, with the remedy
     Doctor,
-    /// Make a run's report again from its folder
+    /// Make a run's report again from its folder, or lay two runs side by side
     Report(ReportOptions),
+    /// Lay two runs side by side: what differs between them, and ratios where they compare
+    Compare(CompareOptions),
     /// Bring stacks up on their ports, to look around, until Ctrl-C
     Up(Stacks),
     /// Load one URL, or a mix of requests, and say what the numbers are worth
@@ -238,7 +254,18 @@ pub struct FreezeOptions {
 /// Options of `dyno report`.
 #[derive(Args, Debug)]
 pub struct ReportOptions {
-    /// A run's name or folder
-    #[arg(value_name = "RUN")]
-    pub run: PathBuf,
+    /// A run's name or folder; two of them are laid side by side
+    #[arg(value_name = "RUN", required = true, num_args = 1..=2)]
+    pub runs_shown: Vec<PathBuf>,
+}
+
+/// Options of `dyno compare`.
+#[derive(Args, Debug)]
+pub struct CompareOptions {
+    /// The first run's name or folder
+    #[arg(value_name = "A")]
+    pub first: PathBuf,
+    /// The second run's name or folder: ratios are B over A
+    #[arg(value_name = "B")]
+    pub second: PathBuf,
 }

@@ -20,7 +20,7 @@ use dyno_provision::{Context, Home, doctor};
 use dyno_record::RunFolder;
 
 use crate::{
-    arguments::{CheckOptions, Common, Format, ReportOptions, RunOptions, Stacks},
+    arguments::{CheckOptions, Common, CompareOptions, Format, ReportOptions, RunOptions, Stacks},
     exit::{self, Error},
     places::project,
     progress::Display,
@@ -158,9 +158,17 @@ fn plan_of(workshop: &Workshop<'_>, options: &RunOptions) -> Result<Plan, Error>
 
 /// `dyno report`.
 pub fn report(common: &Common, options: &ReportOptions) -> Result<ExitCode, Error> {
-    let folder = RunFolder::open(&common.runs, &options.run)?;
+    if let [first, second] = &options.runs_shown[..] {
+        return view::across(common, first, second);
+    }
+    let folder = RunFolder::open(&common.runs, &options.runs_shown[0])?;
     view::show(common, &folder, &folder.read_run()?, &folder.read_blocks()?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `dyno compare`.
+pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Error> {
+    view::across(common, &options.first, &options.second)
 }
 
 /// `dyno check`.

@@ -27,6 +27,13 @@ fn main() -> ExitCode {
         let _ = Arguments::command().print_help();
         return ExitCode::SUCCESS;
     };
+    let reports = matches!(command, Command::Run(_) | Command::Report(_) | Command::Compare(_));
+    if arguments.common.format.of_reports() && !reports {
+        eprintln!(
+            "dyno: --format md, csv and svg are for `dyno run`, `dyno report` and `dyno compare`; here text and json can be had"
+        );
+        return ExitCode::from(exit::USAGE);
+    }
     stop::listen();
     let result = match command {
         Command::Run(options) => commands::run(&arguments.common, options),
@@ -36,6 +43,7 @@ fn main() -> ExitCode {
         Command::List(options) => commands::list(&arguments.common, options),
         Command::Doctor => commands::doctor(&arguments.common),
         Command::Report(options) => commands::report(&arguments.common, options),
+        Command::Compare(options) => commands::compare(&arguments.common, options),
         Command::Up(options) => commands::up(&arguments.common, options),
         Command::Load(options) => commands::load::load(&arguments.common, options),
         Command::Truth(options) => commands::truth(&arguments.common, options),

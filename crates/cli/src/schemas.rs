@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use dyno_model::{
     claim::{ClaimResult, VerdictRecord},
-    output::{CheckOutput, ListOutput, LoadOutput, RunOutput},
+    output::{AcrossOutput, CheckOutput, ListOutput, LoadOutput, RunOutput},
     record::{Block, Run},
 };
 use schemars::{Schema, schema_for};
@@ -18,6 +18,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("list", schema_for!(ListOutput)),
         ("check", schema_for!(CheckOutput)),
         ("run", schema_for!(RunOutput)),
+        ("compare", schema_for!(AcrossOutput)),
         ("load", schema_for!(LoadOutput)),
         ("verdict", schema_for!(Vec<ClaimResult>)),
         ("record-verdict", schema_for!(VerdictRecord)),

@@ -186,6 +186,53 @@ pub struct RunOutput {
     pub checks: Vec<SelfCheck>,
 }
 
+/// The object that `dyno compare --format json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AcrossOutput {
+    /// Version of this format.
+    pub version: u32,
+    /// Names of the two runs.
+    pub runs: (String, String),
+    /// Whether ratios are given.
+    pub compare: bool,
+    /// What differs between their fingerprints, plans and locks, what forbids ratios first.
+    pub differences: Vec<Difference>,
+    /// Figures that both have.
+    pub pairs: Vec<Pair>,
+    /// Stacks that only the first, or only the second has.
+    pub only: (Vec<StackName>, Vec<StackName>),
+}
+
+/// A fact in which two runs differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// What it is about: `machine: cpu`, `plan: workers`, `lock of flask/gunicorn`.
+    pub fact: String,
+    /// In the first run; `null` where it isn't recorded.
+    pub a: Option<String>,
+    /// In the second run.
+    pub b: Option<String>,
+    /// Whether ratios are refused for it.
+    pub forbids: bool,
+}
+
+/// One figure of both runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pair {
+    /// The stack.
+    pub stack: StackName,
+    /// The operation.
+    pub operation: Operation,
+    /// The metric.
+    pub metric: Metric,
+    /// Estimates of the first and the second run, in the metric's unit.
+    pub estimates: (f64, f64),
+    /// Second over first; `null` where the runs don't compare.
+    pub ratio: Option<f64>,
+    /// 95 % interval of the ratio over the blocks of both; `null` where a run has too few.
+    pub interval: Option<(f64, f64)>,
+}
+
 /// The object that `dyno load --format json` prints. `planned = sent + not_sent`; `sent = completed +` all of `failed`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadOutput {

@@ -169,6 +169,16 @@ impl RunFolder {
         write_atomically(&self.report(), html.as_bytes())
     }
 
+    /// Writes the page of this run beside `other`, and says where: `compare-OTHER.html`.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write_comparison(&self, other: &Self, html: &str) -> Result<PathBuf, RecordError> {
+        let path = self.path.join(format!("compare-{}.html", other.name()));
+        write_atomically(&path, html.as_bytes())?;
+        Ok(path)
+    }
+
     /// Reads `run.json`.
     ///
     /// # Errors

@@ -1,197 +1,204 @@
-//! SVG plots that take their colours from the page's style sheet, so that they follow light and dark. A plotting library
-//! (plotters was tried for this) writes colours into the picture; these few shapes need none.
+//! Plots with two axes, as SVG without any script. Colours come from the page's style sheet, so that they follow light and
+//! dark; every colour has its own dash too. They are drawn for the width of a phone, and two stand side by side elsewhere.
 
-use std::fmt::Write;
+use maud::{Markup, html};
 
-use crate::html::escape;
+use crate::axis::Axis;
 
-/// Colours that the colour-blind can tell (Okabe and Ito), by index; further ones repeat with a dash.
+/// Colours there are; more lines than this nobody can tell apart.
 pub const COLOURS: usize = 8;
+const WIDTH: f64 = 440.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = WIDTH - 8.0;
+const TOP: f64 = 10.0;
 
-/// One row of an interval plot.
-pub struct Row {
-    pub label: String,
-    pub estimate: f64,
-    pub interval: Option<(f64, f64)>,
-    pub words: String,
-    /// Drawn hollow: no rank may be given.
-    pub hollow: bool,
-}
-
-const WIDTH: f64 = 720.0;
-/// Fewest pixels for labels; longer ones push the axis to the right.
-const LABELS: f64 = 210.0;
-/// Width of a letter of a label, in pixels, somewhat generous.
-const LETTER: f64 = 7.4;
-const WORDS: f64 = 150.0;
-const ROW: f64 = 26.0;
-
-/// Dots with intervals, one row each, from zero.
-pub fn intervals(title: &str, rows: &[Row], axis: &dyn Fn(f64) -> String) -> String {
-    let most = rows.iter().map(|row| row.interval.map_or(row.estimate, |(_, high)| high)).fold(0.0, f64::max);
-    if rows.is_empty() || most <= 0.0 {
-        return String::new();
-    }
-    let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
-    let (left, right) = (LABELS.max(longest as f64 * LETTER), WIDTH - WORDS);
-    let x = |value: f64| left + (value / most).clamp(0.0, 1.0) * (right - left);
-    let height = ROW * rows.len() as f64 + 30.0;
-    let mut svg = open(title, WIDTH, height);
-    for tick in ticks(most) {
-        let at = x(tick);
-        let bottom = height - 22.0;
-        let _ = write!(svg, "<line class=grid x1={at:.1} x2={at:.1} y1=0 y2={bottom:.1} />");
-        let _ = write!(
-            svg,
-            "<text class=axis x={at:.1} y={:.1} text-anchor=middle>{}</text>",
-            height - 6.0,
-            axis(tick)
-        );
-    }
-    for (index, row) in rows.iter().enumerate() {
-        let y = ROW * (index as f64 + 0.5);
-        let _ = write!(svg, "<text x=0 y={:.1} class=label>{}</text>", y + 4.0, escape(&row.label));
-        if let Some((low, high)) = row.interval {
-            let _ =
-                write!(svg, "<line class=interval x1={:.1} x2={:.1} y1={y:.1} y2={y:.1} />", x(low), x(high));
-        }
-        let class = if row.hollow { "dot hollow" } else { "dot" };
-        let _ = write!(svg, "<circle class='{class}' cx={:.1} cy={y:.1} r=5 />", x(row.estimate));
-        let _ = write!(
-            svg,
-            "<text x={:.1} y={:.1} class=value>{}</text>",
-            right + 12.0,
-            y + 4.0,
-            escape(&row.words)
-        );
-    }
-    svg + "</svg>"
-}
-
-/// One line of a curve plot.
+/// A line of a plot; several pieces where it is broken.
 pub struct Line {
+    /// The stack.
     pub label: String,
-    /// x in 0..=1 along the axis, and a value above zero.
-    pub points: Vec<(f64, f64)>,
+    /// x as a share of the axis, y as a value.
+    pub pieces: Vec<Vec<(f64, f64)>>,
+    /// Its colour; `None` for one that only stands for the rest.
+    pub colour: Option<u8>,
 }
 
-/// Lines over a given x axis, the value axis logarithmic.
-pub fn curves(
-    title: &str,
-    lines: &[Line],
-    ticks_x: &[(f64, String)],
-    axis: &dyn Fn(f64) -> String,
-) -> String {
-    let values =
-        || lines.iter().flat_map(|line| &line.points).map(|point| point.1).filter(|value| *value > 0.0);
-    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-    if !least.is_finite() || most <= 0.0 {
-        return String::new();
+/// Lines over an x axis whose ticks are given by their places.
+pub fn lines(title: &str, all: &[Line], ticks_x: &[(f64, String)], axis: &Axis, rule: Option<f64>) -> Markup {
+    let bottom = 230.0;
+    let y = |value: f64| bottom - axis.share(value) * (bottom - TOP);
+    html! {
+        svg.plot viewBox={ "0 0 " (WIDTH) " 262" } role="img" aria-label=(title) {
+            (frame(ticks_x, axis, bottom))
+            @if let Some(rule) = rule { line.rule x1=(LEFT) x2=(RIGHT) y1=(at(y(rule))) y2=(at(y(rule))) {} }
+            // Those that stand for the rest are drawn first, below the others.
+            @for line in all.iter().filter(|line| line.colour.is_none()).chain(all.iter().filter(|line| line.colour.is_some())) {
+                path.{ "l " (class(line.colour)) } data-s=(line.label) d=(pieces(&line.pieces, &y)) { title { (line.label) } }
+            }
+        }
+        ul.legend {
+            @for line in all.iter().filter(|line| line.colour.is_some()) { li data-s=(line.label) { (key(line.colour)) (line.label) } }
+            @let rest = all.iter().filter(|line| line.colour.is_none()).count();
+            @if rest > 0 { li { (key(None)) (rest) " more" } }
+        }
     }
-    let (left, right, top, bottom) = (70.0, WIDTH - 10.0, 10.0, 260.0);
-    let (low, high) = ((least.log10() - 0.05), (most.log10() + 0.05));
-    let x = |share: f64| left + share * (right - left);
-    let y = |value: f64| bottom - (value.log10() - low) / (high - low) * (bottom - top);
-    let legend_rows = lines.len().div_ceil(3);
-    let mut svg = open(title, WIDTH, bottom + 34.0 + legend_rows as f64 * 20.0);
-    for (share, words) in ticks_x {
-        let at = x(*share);
-        let _ = write!(svg, "<line class=grid x1={at:.1} x2={at:.1} y1={top} y2={bottom} />");
-        let _ = write!(
-            svg,
-            "<text class=axis x={at:.1} y={:.1} text-anchor=middle>{words}</text>",
-            bottom + 16.0
-        );
-    }
-    for tick in log_ticks(low, high) {
-        let at = y(tick);
-        let _ = write!(svg, "<line class=grid x1={left} x2={right} y1={at:.1} y2={at:.1} />");
-        let _ = write!(
-            svg,
-            "<text class=axis x={:.1} y={:.1} text-anchor=end>{}</text>",
-            left - 8.0,
-            at + 4.0,
-            axis(tick)
-        );
-    }
-    for (index, line) in lines.iter().enumerate() {
-        let points: Vec<String> =
-            line.points.iter().map(|(share, value)| format!("{:.1},{:.1}", x(*share), y(*value))).collect();
-        let class = class_of(index);
-        let _ = write!(
-            svg,
-            "<polyline class='{class}' points='{}'><title>{}</title></polyline>",
-            points.join(" "),
-            escape(&line.label)
-        );
-        let (column, row) = ((index % 3) as f64, (index / 3) as f64);
-        let (at_x, at_y) = (10.0 + column * 238.0, bottom + 40.0 + row * 20.0);
-        let _ = write!(svg, "<line class='{class}' x1={at_x} x2={} y1={at_y} y2={at_y} />", at_x + 22.0);
-        let _ =
-            write!(svg, "<text class=axis x={} y={}>{}</text>", at_x + 28.0, at_y + 4.0, escape(&line.label));
-    }
-    svg + "</svg>"
 }
 
-/// A small line of what a stack did in each block, relative to its own mean.
-pub fn spark(title: &str, values: &[Option<f64>]) -> String {
-    let known: Vec<f64> = values.iter().flatten().copied().collect();
-    if known.len() < 2 {
-        return String::new();
+fn key(colour: Option<u8>) -> Markup {
+    html! { svg.key viewBox="0 0 26 8" aria-hidden="true" { path.{ "l " (class(colour)) } d="M1 4H25" {} } }
+}
+
+fn class(colour: Option<u8>) -> String {
+    colour.map_or_else(|| "rest".to_owned(), |colour| format!("s{colour}"))
+}
+
+fn at(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+fn x(share: f64) -> f64 {
+    LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT)
+}
+
+fn pieces(pieces: &[Vec<(f64, f64)>], y: &dyn Fn(f64) -> f64) -> String {
+    let mut path = String::new();
+    for piece in pieces {
+        let mut pen = 'M';
+        for (share, value) in piece.iter().filter(|point| point.1.is_finite()) {
+            path += &format!("{pen}{} {}", at(x(*share)), at(y(*value)));
+            pen = 'L';
+        }
+        // A lone point is seen too, by the line's round cap.
+        if piece.len() == 1 {
+            path += "h0";
+        }
     }
-    let mean = known.iter().sum::<f64>() / known.len() as f64;
-    let (width, height) = (160.0, 32.0);
-    let mut svg =
-        format!("<svg class=spark viewBox='0 0 {width} {height}' role=img><title>{}</title>", escape(title));
-    let _ = write!(svg, "<line class=grid x1=0 x2={width} y1={} y2={} />", height / 2.0, height / 2.0);
-    for (index, value) in values.iter().enumerate() {
-        let Some(value) = value else { continue };
-        let x = (index as f64 + 0.5) / values.len() as f64 * width;
+    path
+}
+
+fn frame(ticks_x: &[(f64, String)], axis: &Axis, bottom: f64) -> Markup {
+    let y = |value: f64| at(bottom - axis.share(value) * (bottom - TOP));
+    html! {
+        @for (share, words) in ticks_x {
+            line.g x1=(at(x(*share))) x2=(at(x(*share))) y1=(TOP) y2=(bottom) {}
+            text.a x=(at(x(*share))) y=(bottom + 17.0) text-anchor=(anchor(*share)) { (words) }
+        }
+        @for tick in axis.ticks() {
+            line.g x1=(LEFT) x2=(RIGHT) y1=(y(tick)) y2=(y(tick)) {}
+            text.a x=(LEFT - 6.0) y=(y(tick)) dy="4" text-anchor="end" { (axis.words(tick)) }
+        }
+    }
+}
+
+fn anchor(share: f64) -> &'static str {
+    if share > 0.97 {
+        "end"
+    } else if share < 0.03 {
+        "start"
+    } else {
+        "middle"
+    }
+}
+
+/// What a run was like over time.
+pub struct Strip {
+    /// Slices that count: place and rate over the mean of their stack and operation.
+    pub kept: Vec<(f64, f64)>,
+    /// Slices that were left out.
+    pub left_out: Vec<(f64, f64)>,
+    /// Blocks: begin, end, and speed of the fixed spin over its mean.
+    pub blocks: Vec<(f64, f64, f64)>,
+    /// Foreign CPU time: place and share of a core.
+    pub foreign: Vec<(f64, f64)>,
+    /// Share beyond which a slice is left out.
+    pub limit: f64,
+}
+
+/// Slices above, foreign CPU below, over the same time.
+pub fn strip(title: &str, strip: &Strip, ticks_x: &[(f64, String)], rates: &Axis, shares: &Axis) -> Markup {
+    let (middle, top, bottom) = (160.0, 176.0, 230.0);
+    let y = |value: f64| middle - rates.share(value) * (middle - TOP);
+    let low = |value: f64| bottom - shares.share(value) * (bottom - top);
+    let dots = |points: &[(f64, f64)], mark: &str| -> String {
+        points.iter().map(|(share, value)| format!("M{} {}{mark}", at(x(*share)), at(y(*value)))).collect()
+    };
+    let bars: String = strip
+        .foreign
+        .iter()
+        .map(|(share, value)| format!("M{} {bottom}V{}", at(x(*share)), at(low(*value))))
+        .collect();
+    html! {
+        svg.plot viewBox={ "0 0 " (WIDTH) " 262" } role="img" aria-label=(title) {
+            @for (share, words) in ticks_x { text.a x=(at(x(*share))) y=(bottom + 17.0) text-anchor=(anchor(*share)) { (words) } }
+            @for (begin, _, _) in &strip.blocks { line.g x1=(at(x(*begin))) x2=(at(x(*begin))) y1=(TOP) y2=(bottom) {} }
+            @for tick in rates.ticks() {
+                line.g x1=(LEFT) x2=(RIGHT) y1=(at(y(tick))) y2=(at(y(tick))) {}
+                text.a x=(LEFT - 6.0) y=(at(y(tick))) dy="4" text-anchor="end" { (rates.words(tick)) }
+            }
+            @for tick in [0.0, strip.limit, shares.ticks().last().copied().unwrap_or(1.0)] {
+                text.a x=(LEFT - 6.0) y=(at(low(tick))) dy="4" text-anchor="end" { (shares.words(tick)) }
+            }
+            path.dots.s0 d=(dots(&strip.kept, "h0")) {}
+            path.cross.s1 d=(dots(&strip.left_out, "m-3-3l6 6m0-6l-6 6")) {}
+            @for (begin, end, spin) in &strip.blocks {
+                line.l.s2 x1=(at(x(*begin))) x2=(at(x(*end))) y1=(at(y(*spin))) y2=(at(y(*spin))) {}
+            }
+            path.bars.s3 d=(bars) {}
+            line.rule x1=(LEFT) x2=(RIGHT) y1=(at(low(strip.limit))) y2=(at(low(strip.limit))) {}
+        }
+        ul.legend {
+            li { i.k.k0 {} "slice that counts" } li { (cross()) "slice left out" }
+            li { (key(Some(2))) "speed of a fixed spin, by block" } li { (key(Some(3))) "foreign CPU, share of a core" }
+        }
+    }
+}
+
+fn cross() -> Markup {
+    html! { svg.key viewBox="0 0 26 8" aria-hidden="true" { path.cross.s1 d="M10 1l6 6m0-6l-6 6" {} } }
+}
+
+/// A small picture of what a stack did in each block, around its own mean.
+pub fn spark(words: &str, values: &[Option<f64>]) -> Markup {
+    let known: Vec<f64> = values.iter().flatten().copied().filter(|value| value.is_finite()).collect();
+    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+    let mark = |(index, value): (usize, &Option<f64>)| {
+        let value = value.filter(|value| value.is_finite())?;
         // ±20 % of the mean fill the height.
-        let y = height / 2.0 - ((value / mean - 1.0) / 0.2).clamp(-1.0, 1.0) * (height / 2.0 - 3.0);
-        let _ = write!(svg, "<circle class=dot cx={x:.1} cy={y:.1} r=2.5 />");
+        let y = 10.0 - ((value / mean - 1.0) / 0.2).clamp(-1.0, 1.0) * 8.0;
+        Some(format!("M{:.0} {y:.0}h0", (index as f64 + 0.5) / values.len() as f64 * 100.0))
+    };
+    let path: String = values.iter().enumerate().filter_map(mark).collect();
+    html! {
+        @if known.len() < 2 || mean <= 0.0 { "–" } @else {
+            svg.spark viewBox="0 0 100 20" role="img" aria-label=(words) { line.g x1="0" x2="100" y1="10" y2="10" {} path.dots.s0 d=(path) {} }
+        }
     }
-    svg + "</svg>"
-}
-
-fn open(title: &str, width: f64, height: f64) -> String {
-    format!("<svg viewBox='0 0 {width} {height}' role=img><title>{}</title>", escape(title))
-}
-
-fn class_of(index: usize) -> String {
-    let dash = if index >= COLOURS { " dashed" } else { "" };
-    format!("line c{}{dash}", index % COLOURS)
-}
-
-/// Four or so round values from zero.
-fn ticks(most: f64) -> Vec<f64> {
-    let rough = most / 4.0;
-    let power = 10f64.powf(rough.log10().floor());
-    let step =
-        [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough).unwrap_or(power);
-    (0..=(most / step) as usize).map(|k| k as f64 * step).collect()
-}
-
-fn log_ticks(low: f64, high: f64) -> Vec<f64> {
-    let decades = (low.floor() as i32..=high.ceil() as i32).map(|power| 10f64.powi(power));
-    let all = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|m| m * decade));
-    all.filter(|value| value.log10() >= low && value.log10() <= high).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::axis::Unit;
 
     #[test]
-    fn ticks_are_round() {
-        assert_eq!(ticks(1234.0), [0.0, 500.0, 1000.0]);
-        assert_eq!(log_ticks(0.0, 1.0), [1.0, 2.0, 5.0, 10.0]);
+    fn broken_lines_lone_points_and_what_is_no_number() {
+        let y = |value: f64| value;
+        let points = [vec![(0.0, 1.0), (0.5, f64::NAN), (1.0, 2.0)], vec![(2.0, 3.0)]];
+        assert_eq!(pieces(&points, &y), "M56.0 1.0L432.0 2.0M432.0 3.0h0");
     }
 
     #[test]
-    fn nothing_to_plot_is_no_picture() {
-        assert_eq!(intervals("t", &[], &|_| String::new()), "");
-        assert_eq!(curves("t", &[], &[], &|_| String::new()), "");
-        assert_eq!(spark("t", &[Some(1.0)]), "");
+    fn names_are_escaped_and_lines_for_the_rest_are_counted() {
+        let line =
+            |label: &str, colour| Line { label: label.to_owned(), pieces: vec![vec![(0.0, 1.0)]], colour };
+        let all = [line("<b>", Some(0)), line("x", None), line("y", None)];
+        let svg = lines("t", &all, &[], &Axis::from_zero("", Unit::Number, [1.0]), None).into_string();
+        assert!(svg.contains("&lt;b&gt;") && !svg.contains("<b>") && svg.contains("2 more"), "{svg}");
+    }
+
+    #[test]
+    fn a_spark_needs_two_values() {
+        assert_eq!(spark("t", &[Some(1.0), None]).into_string(), "–");
+        assert_eq!(spark("t", &[Some(0.0), Some(0.0)]).into_string(), "–");
+        assert_eq!(spark("t", &[Some(1.0), Some(1.0)]).into_string().matches("h0").count(), 2);
     }
 }

@@ -74,7 +74,7 @@ pub fn truth(common: &Common, options: &TruthOptions) -> Result<ExitCode, Error>
     }
     match common.format {
         Format::Json => println!("{json}"),
-        Format::Text => print!("{}", table::text(&output)),
+        _ => print!("{}", table::text(&output)),
     }
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
 }

@@ -1,0 +1,188 @@
+//! The page in a real browser: no error on its console, nothing fetched, axe-core's checks green, nothing wider than a
+//! phone, and the same without JavaScript. `DYNO_SCREENSHOTS=FOLDER` keeps the pictures.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod chromium;
+
+use std::{fs, path::Path, process::Command};
+
+use chromium::Chromium;
+use dyno_analyse::{Analysis, analyse, synthetic};
+use dyno_model::record::{Run, ServerStats};
+use serde_json::json;
+
+const SERVERS: [&str; 6] = ["gunicorn", "uvicorn", "granian", "hypercorn", "uwsgi", "gunicorn-uvicorn"];
+const APPS: [&str; 10] = [
+    "flask",
+    "bottle",
+    "pyramid",
+    "falcon-wsgi",
+    "django",
+    "fastapi-asyncpg",
+    "starlette",
+    "litestar",
+    "quart",
+    "blacksheep",
+];
+
+/// Sixty stacks, some slices disturbed, one server that tells of itself, a name that is hostile.
+fn sixty() -> (Run, Analysis) {
+    let names: Vec<String> =
+        APPS.iter().flat_map(|app| SERVERS.iter().map(move |server| format!("{app}/{server}"))).collect();
+    let rates: Vec<f64> =
+        (0..names.len()).map(|at| 400.0 * 1.03f64.powi((at * 37 % 60) as i32 / 3 * 3)).collect();
+    let stacks: Vec<(&str, f64)> = names.iter().map(String::as_str).zip(rates.iter().copied()).collect();
+    let mut run = synthetic::run(&stacks);
+    run.plan.title = "Sixty stacks <script>document.title='owned';console.error('owned')</script>".to_owned();
+    run.not_run[0].reason = "made up: </pre><img src=x onerror=\"console.error('owned')\">".to_owned();
+    let mut blocks = synthetic::blocks(&run, &rates, 8, 0.012);
+    for (at, block) in blocks.iter_mut().enumerate() {
+        block.length_ns = 120_000_000_000;
+        block.spin_per_ms *= 1.0 + at as f64 / 200.0;
+        let trials = block.trials.len();
+        for (nth, trial) in block.trials.iter_mut().enumerate() {
+            let slices = trial.slices.len();
+            for (which, slice) in trial.slices.iter_mut().enumerate() {
+                slice.at_ns = (which * trials + nth) as u64 * 110_000_000_000 / (slices * trials) as u64;
+                slice.usage.memory_bytes += (nth as u64 * 700_000) + which as u64 * 100_000;
+                slice.machine.foreign_ns = (nth as u64 * 7919 + which as u64 * 104_729) % 22_000_000;
+                if trial.stack.server == "uwsgi" {
+                    slice.server_stats = Some(ServerStats { busy: 0.9, queue: 3, requests: 100 });
+                }
+            }
+        }
+        // Something else was at work for a while.
+        if at == 5 {
+            block.trials[30].slices[0].machine.foreign_ns = 120_000_000;
+            block.trials[31].slices[1].machine.foreign_ns = 150_000_000;
+        }
+    }
+    let analysis = analyse(&run, &blocks);
+    (run, analysis)
+}
+
+/// axe-core's script, or why it can't be had. Fetched by pip with its hash into the build's folder, once.
+fn axe() -> Result<String, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe");
+    let script = folder.join("axe.min.js");
+    if !script.is_file() {
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/axe/requirements.txt");
+        let fetch = "import glob,subprocess,sys,zipfile\n\
+            f,l=sys.argv[1:]\n\
+            subprocess.run([sys.executable,'-m','pip','download','-q','--no-deps','--require-hashes','-r',l,'-d',f],check=True)\n\
+            z=zipfile.ZipFile(glob.glob(f+'/*.whl')[0])\n\
+            open(f+'/axe.min.js','wb').write(z.read('axe_playwright_python/axe.min.js'))";
+        let done = Command::new("python3").args(["-c", fetch]).arg(&folder).arg(&lock).output();
+        let done = done.map_err(|error| format!("python3: {error}"))?;
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
+    }
+    fs::read_to_string(script).map_err(|error| error.to_string())
+}
+
+/// Opens all that is folded, so that it is checked too.
+const OPEN: &str = "document.querySelectorAll('details').forEach((one) => (one.open = true))";
+/// Gives axe's violations in short.
+const CHECK: &str = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>\
+    one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))";
+
+#[test]
+fn sixty_stacks_in_a_browser() {
+    let Some(mut browser) = Chromium::start() else {
+        println!("skipped: no chromium");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let (run, analysis) = sixty();
+    fs::write(&file, dyno_report::html(&run, &analysis)).unwrap();
+    let kept = std::env::var_os("DYNO_SCREENSHOTS");
+    let axe = axe();
+    if let Err(why) = &axe {
+        println!("skipped: no axe-core: {why}");
+    }
+    for (width, height) in [(1280, 1700), (390, 1900)] {
+        for dark in [false, true] {
+            browser.open(&file, width, dark, true);
+            // Nothing is wider than the window, but what scrolls by itself.
+            assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
+            let picture = browser.screenshot(width, height);
+            assert!(picture.starts_with(b"\x89PNG"));
+            if let Some(folder) = &kept {
+                let name = format!("report-{width}-{}.png", if dark { "dark" } else { "light" });
+                fs::write(Path::new(folder).join(name), picture).unwrap();
+            }
+            if let Ok(axe) = &axe {
+                browser.evaluate(axe);
+                // Each scheme and each width once with all open: axe takes its time over ten thousand nodes.
+                if (width == 1280) != dark {
+                    browser.evaluate(OPEN);
+                }
+                assert_eq!(browser.evaluate(CHECK), json!([]), "{width} dark {dark}");
+            }
+        }
+    }
+    if let Some(folder) = &kept {
+        let timing = browser.evaluate(
+            "JSON.stringify({bytes: performance.getEntriesByType('navigation')[0].decodedBodySize, \
+             paint: performance.getEntriesByType('paint').map((one) => [one.name, one.startTime]), \
+             load: performance.getEntriesByType('navigation')[0].loadEventEnd, nodes: document.querySelectorAll('*').length})",
+        );
+        fs::write(Path::new(folder).join("timing.json"), timing.as_str().unwrap()).unwrap();
+    }
+    assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
+}
+
+#[test]
+fn the_script_filters_and_sorts_and_the_page_is_whole_without_it() {
+    let Some(mut browser) = Chromium::start() else {
+        println!("skipped: no chromium");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let (run, analysis) = sixty();
+    fs::write(&file, dyno_report::html(&run, &analysis)).unwrap();
+    browser.open(&file, 1280, false, true);
+    let rows =
+        "[...document.querySelectorAll('#throughput-hello tr[data-s]')].filter((row) => !row.hidden).length";
+    assert_eq!(browser.evaluate(rows), json!(60));
+    browser.evaluate(
+        "const input = document.querySelector('nav input'); input.value = 'flask uvi'; input.dispatchEvent(new Event('input'))",
+    );
+    assert_eq!(browser.evaluate(rows), json!(2), "flask/uvicorn and flask/gunicorn-uvicorn");
+    let column = "[...document.querySelector('table.sort').tBodies[0].rows].map((row) => Number(row.cells[2].dataset.v))";
+    for order in ["a - b", "b - a"] {
+        browser.evaluate("document.querySelectorAll('table.sort thead th button')[2].click()");
+        let sorted = format!(
+            "(() => {{ const all = {column}; const s = [...all].sort((a, b) => {order}); return JSON.stringify(all) === JSON.stringify(s) && all.length === 60 }})()"
+        );
+        assert_eq!(browser.evaluate(&sorted), json!(true), "{order}");
+    }
+    assert_eq!(
+        browser.evaluate("document.title.startsWith('Sixty stacks <script>')"),
+        json!(true),
+        "shown as text"
+    );
+    // Every figure has its data, which is a table with as many columns in each row.
+    let sheets = browser.evaluate(
+        "Promise.all([...document.querySelectorAll('a.csv')].map((one) => decodeURIComponent(one.href.split(',').slice(1).join(','))))",
+    );
+    let sheets: Vec<&str> = sheets.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert!(sheets.len() > 20, "{}", sheets.len());
+    for sheet in sheets {
+        let mut reader = csv::Reader::from_reader(sheet.as_bytes());
+        assert!(reader.records().map(Result::unwrap).count() > 0, "{}", &sheet[..sheet.len().min(200)]);
+    }
+    assert_eq!(browser.evaluate("document.querySelectorAll('figure').length === document.querySelectorAll('figcaption a.csv').length"), json!(true));
+    // Without the script: what the page says is the same, but for the filter and the buttons.
+    browser.open(&file, 1280, false, false);
+    let tree = browser.call("DOM.getDocument", json!({"depth": 0}))["root"]["nodeId"].clone();
+    let mut count = |selector: &str| -> usize {
+        let found = browser.call("DOM.querySelectorAll", json!({"nodeId": tree, "selector": selector}));
+        found["nodeIds"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!((count("#throughput-hello tr[data-s]"), count("nav input")), (60, 0));
+    assert!(count("svg.plot path") > 100 && count("a.csv[download]") > 20);
+}
