@@ -15,6 +15,11 @@ const MACHINE: [&str; 6] = ["cpu", "cpus", "memory", "kernel", "governor", "cloc
 /// Facts of the software, by the beginning of their names, without which two runs don't measure the same thing.
 const SOFTWARE: [&str; 4] = ["load engine", "database", "cpu accounting", "pooler"];
 
+/// Follows from how many stacks were up at once.
+const BY_PLAN: &str = "database: max_connections";
+/// What every process has of its own.
+const OF_PROCESS: [&str; 2] = ["pid", "started"];
+
 /// Two runs side by side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Across {
@@ -93,10 +98,9 @@ fn differences(a: &Run, b: &Run) -> Vec<Difference> {
     for (part, a, b) in [("machine", &fa.machine, &fb.machine), ("software", &fa.software, &fb.software)] {
         let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
         for name in names {
-            let forbids = if part == "machine" {
-                MACHINE.contains(&name.as_str())
-            } else {
-                SOFTWARE.iter().any(|begin| name.starts_with(begin))
+            let forbids = match part {
+                "machine" => MACHINE.contains(&name.as_str()),
+                _ => name != BY_PLAN && SOFTWARE.iter().any(|begin| name.starts_with(begin)),
             };
             add(format!("{part}: {name}"), a.get(name).cloned(), b.get(name).cloned(), forbids);
         }
@@ -137,7 +141,7 @@ fn differences(a: &Run, b: &Run) -> Vec<Difference> {
         let short = |lock: &str| Some(lock.chars().take(12).collect());
         add(format!("lock of {}", one.stack), short(&one.lock_sha256), short(&other.lock_sha256), false);
         let names: std::collections::BTreeSet<&String> = one.about.keys().chain(other.about.keys()).collect();
-        for name in names {
+        for name in names.into_iter().filter(|name| !OF_PROCESS.contains(&name.as_str())) {
             add(
                 format!("{name} of {}", one.stack),
                 one.about.get(name).cloned(),

@@ -74,6 +74,9 @@ fn cells(pair: &Pair) -> [String; 6] {
     ]
 }
 
+/// Most differences that a terminal shows besides those that forbid ratios.
+const MOST: usize = 12;
+
 /// For a terminal.
 pub fn table_across(a: &Run, b: &Run, across: &Across) -> String {
     let mut text = format!("A: {}\nB: {}\n", a.run, b.run);
@@ -83,10 +86,14 @@ pub fn table_across(a: &Run, b: &Run, across: &Across) -> String {
     if !across.differences.is_empty() {
         text += "\nWhat differs\n";
     }
-    for one in &across.differences {
+    let shown = across.differences.iter().filter(|one| one.forbids).count() + MOST;
+    for one in across.differences.iter().take(shown) {
         let word = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "not recorded".to_owned());
         let mark = if one.forbids { "!" } else { " " };
         let _ = writeln!(text, "{mark} {}: {} -> {}", one.fact, word(&one.a), word(&one.b));
+    }
+    if across.differences.len() > shown {
+        let _ = writeln!(text, "  and {} more, in the page", across.differences.len() - shown);
     }
     for (words, stacks) in [("Only in A", &across.only.0), ("Only in B", &across.only.1)] {
         if !stacks.is_empty() {

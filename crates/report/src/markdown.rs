@@ -111,7 +111,7 @@ fn operation_tables(analysis: &Analysis, operation: Operation) -> String {
         .filter(|one| one.operation == operation && one.metric == Metric::Throughput);
     let ratios = of
         .map(|one| vec![one.a.to_string(), verdict(one.verdict).to_owned(), ratio(one), one.reason.clone()]);
-    let ratios = table(&["stack", "verdict", "throughput over the baseline", "why"], 2, ratios);
+    let ratios = table(&["stack", "verdict", "throughput over the baseline", "why"], 4, ratios);
     if !ratios.is_empty() {
         let _ = write!(text, "\n{ratios}");
     }
