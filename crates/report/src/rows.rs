@@ -76,7 +76,7 @@ impl Plot<'_> {
                         @if ranked { th scope="col" { "rank" } }
                         th scope="col" { "stack" }
                         th.plot scope="col" { span.hide { (self.axis.name()) } (ticks(&self.axis)) }
-                        @for head in self.heads { th scope="col" { (head) } }
+                        @for head in self.heads { th.n scope="col" { (head) } }
                     } }
                     tbody {
                         @for row in &self.rows {
@@ -97,8 +97,14 @@ impl Plot<'_> {
 
 /// A figure's words with a link that holds its data.
 pub fn caption(words: &str, id: &str, sheet: &Sheet) -> Markup {
+    // What it shows, then in brackets how to read it.
+    let (what, how) =
+        words.split_once(" (").map_or((words, None), |(what, how)| (what, Some(how.trim_end_matches(')'))));
     html! {
-        figcaption { span { (words) } " " a.csv download={ (id) ".csv" } href=(sheet.link()) { "CSV" span.hide { " of " (id) } } }
+        figcaption {
+            span { (what) } " " a.csv download={ (id) ".csv" } href=(sheet.link()) { "CSV" span.hide { " of " (id) } }
+            @if let Some(how) = how { small { (how) } }
+        }
     }
 }
 

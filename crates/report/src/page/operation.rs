@@ -85,6 +85,9 @@ fn intervals(run: &Run, analysis: &Analysis, operation: Operation, metric: Metri
 }
 
 fn glyphs(one: &Estimate, colour: u8) -> Vec<Glyph> {
+    if !one.estimate.is_finite() {
+        return Vec::new();
+    }
     match one.low.zip(one.high) {
         Some((low, high)) => vec![Glyph::Span(low, high, colour), Glyph::Dot(one.estimate, colour)],
         None => vec![Glyph::Hollow(one.estimate, colour)],
@@ -124,7 +127,7 @@ fn cpu(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     let figure = Plot {
         id: format!("cpu-{operation}"),
         caption: format!(
-            "{operation}: where the CPU time of a right answer goes, saturated, from left to right as in the legend (other: pooler, broker, workers of tasks)"
+            "{operation}: where the CPU time of a right answer goes, saturated (from left to right as in the legend; other: pooler, broker, workers of tasks)"
         ),
         axis: Axis::from_zero("CPU time", Unit::Time, all.iter().map(|one| total(&one.us))),
         heads: &["all", &parts],
@@ -137,7 +140,7 @@ fn cpu(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
 
 fn offered(run: &Run, operation: Operation) -> String {
     let rate = run.plan.latency.as_ref().and_then(|latency| latency.rates.get(&operation));
-    rate.map_or_else(String::new, |rate| format!("at the offered rate of {rate}, the same for all, "))
+    rate.map_or_else(String::new, |rate| format!("at the offered rate of {rate} "))
 }
 
 fn latency(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
@@ -171,7 +174,7 @@ fn latency(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     };
     Plot {
         id: format!("latency-{operation}"),
-        caption: format!("{operation}: latency {}from when each request was due, with 95 % intervals (logarithmic; –: fewer than ten requests lie beyond, or overloaded at this rate)", offered(run, operation)),
+        caption: format!("{operation}: latency {}with 95 % intervals (from when each request was due, the rate the same for all; logarithmic axis; –: fewer than ten requests lie beyond, or overloaded at this rate)", offered(run, operation)),
         axis,
         heads: &["p50", "p90", "p99"],
         rows,
@@ -243,7 +246,7 @@ fn curves(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     all.sort_by_key(|line| line.colour);
     let id = format!("percentiles-{operation}");
     let words = format!(
-        "{operation}: latency by percentile {}as far as ten requests lie beyond",
+        "{operation}: latency by percentile {}(as far as ten requests lie beyond)",
         offered(run, operation)
     );
     html! { figure id=(id) { (caption(&words, &id, &sheet)) (lines(&words, &all, &percentiles(most), &axis, None)) } }
@@ -305,7 +308,7 @@ fn ridges(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     let figure = Plot {
         id: format!("distribution-{operation}"),
         caption: format!(
-            "{operation}: how latencies are spread {}(logarithmic; each hill has the same height)",
+            "{operation}: how latencies are spread {}(on a logarithmic axis; each hill has the same height)",
             offered(run, operation)
         ),
         axis,

@@ -96,7 +96,7 @@ fn slices(run: &Run, all: &[SliceSeen], blocks: &[BlockSeen], length_s: f64) -> 
         ""
     };
     let words = format!(
-        "Rate of each saturated slice over the mean of its stack and operation{shown}, foreign CPU below; dashed: beyond it a slice is left out"
+        "Rate of each saturated slice over the mean of its stack and operation{shown} (below it foreign CPU; dashed: beyond it a slice is left out)"
     );
     let rates = Axis::between("rate", Unit::Percent, 0.7, 1.3);
     let most = picture.foreign.iter().map(|one| one.1).fold(0.2, f64::max);
