@@ -5,7 +5,10 @@ use dyno_model::{
     record::{Block, BlockState, Run, Slice, SliceLoad},
 };
 
-use crate::cells::{Cell, foreign_share};
+use crate::{
+    cells::{Cell, foreign_share},
+    filter::FOREIGN,
+};
 
 /// The roles of a [`CpuSplit`], in the order of plots. `other` is a pooler, a broker and workers of tasks.
 pub const ROLES: [&str; 5] = ["server", "front", "database", "other", "generator"];

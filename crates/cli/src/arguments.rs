@@ -6,7 +6,7 @@ pub mod truth;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dyno_model::{Operation, Rate, Span, StackName, StackPattern, plan::Pooler};
+use dyno_model::{Operation, Rate, Span, StackPattern, plan::Pooler};
 use dyno_provision::BrokerChoice;
 
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
@@ -94,7 +94,8 @@ impl Format {
 pub enum Command {
     /// Prepare, prove, measure and compare the stacks of a plan
     Run(RunOptions),
-    /// Which of two stacks is faster, and by how much: measures until that is known, or the budget is spent
+    /// Which of two stacks is faster, and by how much: measures until that is known, or the budget is spent. Two kept runs
+    /// are laid side by side
     Compare(Box<CompareOptions>),
     /// Decide claims: hypotheses as files, measured until they are supported, refuted, or the budget is spent
     Verdict(VerdictOptions),
@@ -106,8 +107,6 @@ pub enum Command {
     Doctor,
     /// Make a run's report again from its folder, or lay two runs side by side
     Report(ReportOptions),
-    /// Lay two runs side by side: what differs between them, and ratios where they compare
-    Compare(CompareOptions),
     /// Bring stacks up on their ports, to look around, until Ctrl-C
     Up(Stacks),
     /// Load one URL, or a mix of requests, and say what the numbers are worth
@@ -145,12 +144,12 @@ pub struct RunOptions {
 /// Options of `dyno compare`.
 #[derive(Args, Debug)]
 pub struct CompareOptions {
-    /// The stack that is compared, for instance `flask/gunicorn:workers=4`
+    /// The stack that is compared, for instance `flask/gunicorn:workers=4`; or a run's name or folder
     #[arg(value_name = "A")]
-    pub a: StackName,
-    /// The stack that it is compared with
+    pub a: String,
+    /// The stack, or the run, that it is compared with
     #[arg(value_name = "B")]
-    pub b: StackName,
+    pub b: String,
     /// Operations, each with its own verdict
     #[arg(long = "operation", value_name = "NAME", default_values = ["types"])]
     pub operations: Vec<Operation>,
@@ -257,15 +256,4 @@ pub struct ReportOptions {
     /// A run's name or folder; two of them are laid side by side
     #[arg(value_name = "RUN", required = true, num_args = 1..=2)]
     pub runs_shown: Vec<PathBuf>,
-}
-
-/// Options of `dyno compare`.
-#[derive(Args, Debug)]
-pub struct CompareOptions {
-    /// The first run's name or folder
-    #[arg(value_name = "A")]
-    pub first: PathBuf,
-    /// The second run's name or folder: ratios are B over A
-    #[arg(value_name = "B")]
-    pub second: PathBuf,
 }

@@ -20,7 +20,7 @@ use dyno_provision::{Context, Home, doctor};
 use dyno_record::RunFolder;
 
 use crate::{
-    arguments::{CheckOptions, Common, CompareOptions, Format, ReportOptions, RunOptions, Stacks},
+    arguments::{CheckOptions, Common, Format, ReportOptions, RunOptions, Stacks},
     exit::{self, Error},
     places::project,
     progress::Display,
@@ -164,11 +164,6 @@ pub fn report(common: &Common, options: &ReportOptions) -> Result<ExitCode, Erro
     let folder = RunFolder::open(&common.runs, &options.runs_shown[0])?;
     view::show(common, &folder, &folder.read_run()?, &folder.read_blocks()?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// `dyno compare`.
-pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Error> {
-    view::across(common, &options.first, &options.second)
 }
 
 /// `dyno check`.

@@ -43,7 +43,6 @@ fn main() -> ExitCode {
         Command::List(options) => commands::list(&arguments.common, options),
         Command::Doctor => commands::doctor(&arguments.common),
         Command::Report(options) => commands::report(&arguments.common, options),
-        Command::Compare(options) => commands::compare(&arguments.common, options),
         Command::Up(options) => commands::up(&arguments.common, options),
         Command::Load(options) => commands::load::load(&arguments.common, options),
         Command::Truth(options) => commands::truth(&arguments.common, options),

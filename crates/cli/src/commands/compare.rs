@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     process::ExitCode,
 };
 
 use dyno_model::{
-    Operation, Rate, Span, StackName,
+    Operation, Rate, Span, StackName, StackNameError,
     plan::{Capacity, Data, Design, Latency, Plan, Throughput},
 };
+
+use dyno_plan::PlanError;
+use dyno_record::RunFolder;
 
 use super::{Workshop, session, view};
 use crate::{
@@ -89,12 +93,27 @@ impl Duet {
     }
 }
 
+/// A stack's name as an argument.
+fn stack(text: &str) -> Result<StackName, PlanError> {
+    text.parse().map_err(|error: StackNameError| PlanError::Argument {
+        argument: text.to_owned(),
+        message: format!("{error}; no run is called so either"),
+        example: "dyno compare flask/gunicorn flask/waitress".to_owned(),
+    })
+}
+
 /// `dyno compare`.
 pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Error> {
+    let run = |name: &String| RunFolder::open(&common.runs, Path::new(name)).is_ok();
+    if run(&options.a) && run(&options.b) {
+        return view::across(common, Path::new(&options.a), Path::new(&options.b));
+    }
     let workshop = Workshop::open(common)?;
+    let (first, second): (StackName, StackName) = (stack(&options.a)?, stack(&options.b)?);
     // A stack against itself is what a null control is: its name is another then.
-    let a = if options.a == options.b { options.a.twin() } else { options.a.clone() };
-    for stack in [&a, &options.b] {
+    let same = first == second;
+    let a = if same { first.twin() } else { first };
+    for stack in [&a, &second] {
         workshop.catalogue.resolve(stack)?;
     }
     let mut seen = BTreeSet::new();
@@ -105,7 +124,7 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
     dyno_plan::timed(&options.operations)?;
     let plan = Duet {
         name: "compare".to_owned(),
-        stacks: vec![a, options.b.clone()],
+        stacks: vec![a, second],
         operations,
         capacity: workshop.default_plan()?.capacity,
         connections: options.connections,
@@ -113,7 +132,7 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
         rates,
         budget: options.budget,
         seed: options.seed,
-        canary: !options.no_canary && options.a != options.b,
+        canary: !options.no_canary && !same,
     }
     .plan();
     let folder = session::new_folder(common, &plan.name)?;

@@ -73,7 +73,9 @@ pub fn across(common: &Common, first: &Path, second: &Path) -> Result<ExitCode, 
     let (a, b) = (read(first)?, read(second)?);
     let both = dyno_analyse::across::across((&a.1, &a.2), (&b.1, &b.2));
     match common.format {
-        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&output_of_two(&a.1, &b.1, &both))?))?,
+        Format::Json => {
+            print(&format!("{}\n", serde_json::to_string_pretty(&output_of_two(&a.1, &b.1, &both))?))?
+        }
         Format::Md => print(&dyno_report::markdown_across(&a.1, &b.1, &both))?,
         Format::Csv => print(&dyno_report::csv_across(&both))?,
         Format::Svg => {
