@@ -230,8 +230,9 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
 pub fn up(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
     let plan = workshop.plan_for(options)?;
+    let desk = dyno_lab::Desk::default();
     let logs = workshop.home.path().join("logs");
-    workshop.with_bench(&plan, &logs, false, dyno_lab::up)?;
+    workshop.with_bench(&plan, &logs, false, |bench| dyno_lab::up(bench, &desk))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -27,6 +27,8 @@ pub struct Place<'a> {
     pub database: &'a Database,
     /// Whether its worker of tasks is started too, if it has one.
     pub with_worker: bool,
+    /// Whether its front also tells its status at `status.sock`, for the admin page: never where it is measured.
+    pub with_status: bool,
     /// Bytes of an environment variable that means nothing: memory layouts differ from block to block,
     /// as Mytkowicz et al. (ASPLOS 2009) found that they must.
     pub padding: usize,
@@ -114,7 +116,7 @@ impl Prepared {
         let path = front.folder.join(template.as_deref().unwrap_or("(none)"));
         let text = fs::read_to_string(&path).map_err(system(path.display().to_string()))?;
         let configuration = place.folder.join("front.conf");
-        let values = BTreeMap::from([
+        let mut values = BTreeMap::from([
             ("host", place.address.ip().to_string()),
             ("port", place.address.port().to_string()),
             ("folder", place.folder.display().to_string()),
@@ -133,6 +135,15 @@ impl Prepared {
             ("binary", nginx.binary.display().to_string()),
             ("configuration", configuration.display().to_string()),
         ]);
+        let status = match front.front.status_configuration.as_ref().filter(|_| place.with_status) {
+            None => String::new(),
+            Some(name) => {
+                let path = front.folder.join(name);
+                let text = fs::read_to_string(&path).map_err(system(path.display().to_string()))?;
+                fill(&text, &values)
+            }
+        };
+        values.insert("status", status);
         fs::write(&configuration, fill(&text, &values))
             .map_err(system(configuration.display().to_string()))?;
         Ok(ChildSpec {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dyno_model::{event::Step, plan::Pooler};
+use dyno_model::{child::ChildSpec, event::Step, plan::Pooler};
 use dyno_provision::{
     DATABASE, DatabasePooler, EmbeddedDatabase, ProvisionError, database, free_port, pgbouncer, postgres,
 };
@@ -27,7 +27,7 @@ pub struct Database {
     pub environment: BTreeMap<&'static str, String>,
     /// Version, settings and what was loaded, for the record.
     pub facts: BTreeMap<String, String>,
-    pooler: Option<(Child, DatabasePooler)>,
+    pooler: Option<(Option<Child>, DatabasePooler)>,
     // The child before its folder: it is stopped first.
     child: Option<Child>,
     embedded: Option<EmbeddedDatabase>,
@@ -88,6 +88,17 @@ impl Database {
         Ok(())
     }
 
+    /// Gives its children away, `database` and `pooler`, to be kept by somebody else.
+    pub fn hand_over(&mut self) -> Vec<(&'static str, ChildSpec, Child)> {
+        let spec = self.embedded.as_ref().map(|embedded| embedded.child.clone());
+        let server = spec.zip(self.child.take()).map(|(spec, child)| ("database", spec, child));
+        let pooler = self
+            .pooler
+            .as_mut()
+            .and_then(|(child, pooler)| Some(("pooler", pooler.child.clone(), child.take()?)));
+        server.into_iter().chain(pooler).collect()
+    }
+
     /// Puts PgBouncer between the apps and the server. All stacks share its connections to the server, the plan's
     /// budget, for one is under load at a time.
     fn start_pgbouncer(&mut self, bench: &Bench<'_>, stacks: usize) -> Result<(), LabError> {
@@ -119,20 +130,20 @@ impl Database {
         self.facts.insert("pooler".to_owned(), words);
         self.facts.insert("pooler: server connections".to_owned(), connections.to_string());
         self.url_for_apps = pooler.url.clone();
-        self.pooler = Some((child, pooler));
+        self.pooler = Some((Some(child), pooler));
         Ok(())
     }
 
     /// CPU time of the server and its pooler so far, in nanoseconds; 0 when they aren't dyno's children.
     pub fn cpu_ns(&self) -> u64 {
-        let pooler = self.pooler.as_ref().map_or(0, |(child, _)| child.cpu_ns());
+        let pooler = self.pooler.as_ref().and_then(|(child, _)| child.as_ref()).map_or(0, Child::cpu_ns);
         pooler + self.child.as_ref().map_or(0, Child::cpu_ns)
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some((child, _pooler)) = self.pooler.take() {
+        if let Some((Some(child), _pooler)) = self.pooler.take() {
             child.stop(GRACE);
         }
         self.go_away();

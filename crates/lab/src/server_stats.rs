@@ -43,7 +43,13 @@ impl UwsgiStats {
         self.workers.iter().map(|worker| worker.running_time).sum()
     }
 
-    fn requests(&self) -> u64 {
+    /// Its worker processes.
+    pub fn workers(&self) -> u32 {
+        u32::try_from(self.workers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Requests since its start.
+    pub fn requests(&self) -> u64 {
         self.workers.iter().map(|worker| worker.requests).sum()
     }
 

@@ -3,34 +3,27 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::Duration,
 };
 
 use dyno_contract::FirstTask;
 use dyno_load::{Engine, EngineOptions, WireKind};
 use dyno_model::{
-    child::Usage,
+    child::{ChildSpec, Usage},
     event::Event,
     load::{Expect, Request, Target},
 };
 use dyno_provision::free_port;
 use dyno_supervise::{Child, Readiness, SuperviseError};
 
-use crate::{
-    bench::Bench,
-    commands::Place,
-    database::Database,
-    error::LabError,
-    prepare::{Prepared, prepare_all},
-};
+use crate::{bench::Bench, commands::Place, database::Database, error::LabError, prepare::Prepared};
 
 /// Time for a stack to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Time for a stack to end gently.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// A stack whose children run.
 pub struct Running<'a> {
@@ -40,12 +33,40 @@ pub struct Running<'a> {
     pub address: SocketAddr,
     /// Its commands, by role.
     pub commands: Vec<(&'static str, Vec<String>)>,
+    specs: Vec<ChildSpec>,
+    // The children before their folder: they are stopped first.
     children: Vec<(&'static str, Child)>,
-    folder: PathBuf,
+    folder: TrialFolder,
+}
+
+/// Sockets and configurations of one start of a stack, removed on drop.
+pub struct TrialFolder(PathBuf);
+
+impl Drop for TrialFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a running stack is made of, for somebody else to keep.
+pub struct Parts {
+    /// Its children: role, how to start it again, and itself.
+    pub children: Vec<(&'static str, ChildSpec, Child)>,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Sockets and configurations.
+    pub folder: TrialFolder,
+}
+
+impl TrialFolder {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl<'a> Running<'a> {
-    /// Starts a stack's children, without waiting.
+    /// Starts a stack's children, without waiting. On a port that is given, for a person, its front also tells its status.
     pub fn start(
         bench: &Bench<'_>,
         prepared: &'a Prepared,
@@ -58,18 +79,21 @@ impl<'a> Running<'a> {
             let what = what.to_owned();
             |source| LabError::System { what, source }
         };
+        let with_status = port.is_some();
         let port = port.map_or_else(free_port, Ok).map_err(system("a free loopback port"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let folder = bench.folder.join(port.to_string());
-        fs::create_dir_all(&folder).map_err(system(&folder.display().to_string()))?;
-        let place = Place { address, folder: &folder, database, with_worker, padding };
+        let folder = TrialFolder(bench.folder.join(port.to_string()));
+        let path = folder.path();
+        fs::create_dir_all(path).map_err(system(&path.display().to_string()))?;
+        let place = Place { address, folder: path, database, with_worker, with_status, padding };
         let commands = prepared.commands(bench, &place)?;
-        let mut running =
-            Self { prepared, address, commands: Vec::new(), children: Vec::new(), folder: folder.clone() };
+        let (specs, children) = (Vec::new(), Vec::new());
+        let mut running = Self { prepared, address, commands: Vec::new(), specs, children, folder };
         for (role, spec) in commands.children {
             bench.tell(Event::Command { argv: spec.argv.clone() });
             running.commands.push((role, spec.argv.clone()));
             running.children.push((role, bench.supervisor.start(&spec)?));
+            running.specs.push(spec);
         }
         Ok(running)
     }
@@ -124,7 +148,7 @@ impl<'a> Running<'a> {
     /// Where its server tells statistics.
     pub fn stats_socket(&self) -> Option<PathBuf> {
         let server = &self.prepared.stack.server.server;
-        server.stats.map(|_| self.folder.join("stats.sock"))
+        server.stats.map(|_| self.folder.path().join("stats.sock"))
     }
 
     /// CPU time so far of each role, in nanoseconds.
@@ -170,6 +194,13 @@ impl<'a> Running<'a> {
             .join("\n")
     }
 
+    /// Gives its children away.
+    pub fn into_parts(self) -> Parts {
+        let children = self.children.into_iter().zip(self.specs);
+        let children = children.map(|((role, child), spec)| (role, spec, child)).collect();
+        Parts { children, address: self.address, folder: self.folder }
+    }
+
     /// Stops it: front first, so that nobody is refused on the way, and the worker last, for a server may have sent it a
     /// task on its way out.
     pub fn stop(mut self) {
@@ -179,14 +210,8 @@ impl<'a> Running<'a> {
     }
 }
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.children.clear();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn heartbeat() -> Request {
+/// The question whether a stack answers.
+pub(crate) fn heartbeat() -> Request {
     Request {
         method: "GET".to_owned(),
         target: "/heartbeat".to_owned(),
@@ -194,41 +219,4 @@ fn heartbeat() -> Request {
         body: Vec::new(),
         expect: Expect::status(200),
     }
-}
-
-/// Brings stacks up on the catalogue's ports, for a person to look around, until the stop.
-///
-/// # Errors
-/// A part is missing, a port is taken, or a stack doesn't get ready.
-pub fn up(bench: &Bench<'_>) -> Result<(), LabError> {
-    let (prepared, not_run) = prepare_all(bench)?;
-    if let Some(first) = not_run.first() {
-        return Err(LabError::NothingToMeasure(format!("{}: {}", first.stack, first.reason)));
-    }
-    let database = Database::start(bench, prepared.len())?;
-    let mut running = Vec::new();
-    for one in &prepared {
-        let port = one.stack.server.server.port_base + one.stack.app.app.port_offset;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let taken = |source| LabError::System {
-            what: format!("{} wants {address} and can't have it", one.name()),
-            source,
-        };
-        drop(std::net::TcpListener::bind(address).map_err(taken)?);
-        let stack = Running::start(bench, one, &database, Some(port), 0, true)?;
-        stack.wait_ready(bench.order.stop)?;
-        bench.tell(Event::Note(format!("{} answers on http://{address}", one.name())));
-        running.push(stack);
-    }
-    bench.tell(Event::Note("Ctrl-C stops them".to_owned()));
-    while !bench.stopped() {
-        if let Some(what) =
-            running.iter().find_map(|stack| Some(format!("{}: {}", stack.prepared.name(), stack.ended()?)))
-        {
-            return Err(LabError::NothingToMeasure(what));
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    running.into_iter().for_each(Running::stop);
-    Ok(())
 }

@@ -294,6 +294,10 @@ pub struct Front {
     /// File beside this one: the configuration for a server that speaks HTTP.
     #[serde(default)]
     pub http_configuration: Option<String>,
+    /// File beside this one: a listener of its own at `{folder}/status.sock` that tells nginx's stub status. It takes the
+    /// place of `{status}` under `dyno up`, and nothing does where anything is measured.
+    #[serde(default)]
+    pub status_configuration: Option<String>,
     /// Signal that asks for a gentle end.
     #[serde(default)]
     pub stop_signal: StopSignal,

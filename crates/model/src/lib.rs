@@ -26,6 +26,7 @@ pub mod stack;
 pub mod stages;
 pub mod traffic;
 pub mod units;
+pub mod up;
 pub mod warning;
 
 pub use operation::Operation;

@@ -1,0 +1,137 @@
+//! Keeps what `dyno up` has up: starts crashed processes again, carries out what a person asks, and samples.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
+};
+
+use dyno_model::{
+    event::Event,
+    up::{DatabaseState, UpState},
+};
+use dyno_provision::database::connect;
+
+use crate::{
+    bench::Bench,
+    database::Database,
+    desk::Desk,
+    error::LabError,
+    prepare::prepare_all,
+    up::{Running, TrialFolder},
+    upkeep::post::Post,
+};
+
+mod post;
+
+/// Pause of the loop: the longest that an order or a crash waits to be seen.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two samples: reading /proc and asking servers costs some milliseconds each.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Brings stacks up on the catalogue's ports, for a person to look around, and keeps them up until the stop.
+///
+/// # Errors
+/// A part is missing, a port is taken, or a stack doesn't get ready the first time. Whoever crashes later is started again.
+pub fn up(bench: &Bench<'_>, desk: &Desk) -> Result<(), LabError> {
+    let (prepared, not_run) = prepare_all(bench)?;
+    if let Some(first) = not_run.first() {
+        return Err(LabError::NothingToMeasure(format!("{}: {}", first.stack, first.reason)));
+    }
+    let mut database = Database::start(bench, prepared.len())?;
+    // Dropped after the posts, before the database.
+    let mut folders: Vec<TrialFolder> = Vec::new();
+    let mut crew = Crew { posts: Vec::new(), client: None, url: database.url.clone(), sampled: None };
+    for (role, spec, child) in database.hand_over() {
+        crew.posts.push(Post::shared(role, spec, child));
+    }
+    for one in &prepared {
+        let port = one.stack.server.server.port_base + one.stack.app.app.port_offset;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let taken = |source| LabError::System {
+            what: format!("{} wants {address} and can't have it", one.name()),
+            source,
+        };
+        drop(TcpListener::bind(address).map_err(taken)?);
+        let stack = Running::start(bench, one, &database, Some(port), 0, true)?;
+        stack.wait_ready(bench.order.stop)?;
+        bench.tell(Event::Note(format!("{} answers on http://{address}", one.name())));
+        let stats = stack.stats_socket();
+        let parts = stack.into_parts();
+        for (role, spec, child) in parts.children {
+            let place = (parts.address, parts.folder.path(), stats.as_deref());
+            crew.posts.push(Post::of_stack(one.name(), role, spec, child, place));
+        }
+        folders.push(parts.folder);
+        crew.tick(bench, desk);
+    }
+    bench.tell(Event::Note("Ctrl-C stops them, and so does `dyno down`".to_owned()));
+    while !bench.stopped() && !desk.is_down() {
+        crew.tick(bench, desk);
+        thread::sleep(PAUSE);
+    }
+    crew.end();
+    drop(folders);
+    Ok(())
+}
+
+/// All processes that are kept up.
+struct Crew {
+    posts: Vec<Post>,
+    client: Option<postgres::Client>,
+    url: String,
+    sampled: Option<Instant>,
+}
+
+impl Crew {
+    fn tick(&mut self, bench: &Bench<'_>, desk: &Desk) {
+        desk.take_orders(|name, action| match self.posts.iter_mut().find(|post| post.name() == name) {
+            Some(post) => post.act(action),
+            None => Err(format!("{name} is gone")),
+        });
+        for post in &mut self.posts {
+            if let Some(note) = post.tick(&bench.supervisor) {
+                bench.tell(Event::Note(note));
+            }
+        }
+        let sample = self.sampled.is_none_or(|last| last.elapsed() >= SAMPLE);
+        if sample {
+            self.sampled = Some(Instant::now());
+            self.posts.iter_mut().for_each(Post::sample);
+        }
+        let database = if sample { self.ask_database() } else { desk.state().database };
+        desk.publish(UpState { processes: self.posts.iter().map(Post::state).collect(), database });
+    }
+
+    /// Counts the database's connections; `None` while it doesn't answer.
+    fn ask_database(&mut self) -> Option<DatabaseState> {
+        if self.client.is_none() {
+            self.client = connect(&self.url).ok();
+        }
+        let state = self.client.as_mut().and_then(|client| count(client).ok());
+        if state.is_none() {
+            self.client = None;
+        }
+        state
+    }
+
+    /// Stops all: those that were started last first, so that fronts go before servers, and the database goes last.
+    fn end(mut self) {
+        self.client = None;
+        while let Some(post) = self.posts.pop() {
+            post.end();
+        }
+    }
+}
+
+/// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW>
+fn count(client: &mut postgres::Client) -> Result<DatabaseState, postgres::Error> {
+    let row = client.query_one(
+        "select count(*), count(*) filter (where state = 'active'), current_setting('max_connections')::int \
+         from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()",
+        &[],
+    )?;
+    let (connections, active, most): (i64, i64, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let small = |number: i64| u32::try_from(number).unwrap_or(0);
+    Ok(DatabaseState { connections: small(connections), active: small(active), most: small(most.into()) })
+}
