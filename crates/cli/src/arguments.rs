@@ -19,6 +19,8 @@ Examples:
   dyno verdict hypotheses/     which of these claims hold?
   dyno check flask/gunicorn    does this stack answer the contract?
   dyno up flask/uwsgi/nginx    bring one stack up and look around
+  dyno ps, dyno logs -f        what is up, and what it logs; dyno down ends it
+  dyno run --live              a page that shows the run as it goes
   dyno report runs/…           make a run's report again (--format md, csv, svg)
   dyno compare runs/… runs/…   two runs side by side
   dyno load http://127.0.0.1:8000/ -c 64 -d 10s    load one URL
@@ -107,8 +109,22 @@ pub enum Command {
     Doctor,
     /// Make a run's report again from its folder, or lay two runs side by side
     Report(ReportOptions),
-    /// Bring stacks up on their ports, to look around, until Ctrl-C
-    Up(Stacks),
+    /// Bring stacks up on their ports, to look around, until Ctrl-C or `dyno down`
+    Up(UpOptions),
+    /// Show the processes that `dyno up` has up
+    Ps,
+    /// Show what they log
+    Logs(LogsOptions),
+    /// Start processes that were stopped, or that back off after a crash
+    Start(Names),
+    /// Stop processes; they stay stopped
+    Stop(Names),
+    /// Stop processes and start them again
+    Restart(Names),
+    /// End what `dyno up` has up, and wait until nothing of it is left
+    Down,
+    /// Show a run's folder as a page that follows it
+    Live(LiveOptions),
     /// Load one URL, or a mix of requests, and say what the numbers are worth
     Load(Box<LoadOptions>),
     /// Check load generators against servers whose latency is known: this one, and others that are installed
@@ -119,6 +135,16 @@ pub enum Command {
     Freeze(FreezeOptions),
     /// Print the JSON Schemas of the machine formats
     Schema,
+    /// Print the completions of a shell, to be put where it looks for them
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 /// Options of `dyno run`.
@@ -139,6 +165,12 @@ pub struct RunOptions {
     /// Fewest blocks, instead of the plan's
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub blocks: Option<u32>,
+    /// Show the run on a page as it goes; its port on loopback, 0 takes a free one
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "9002", require_equals = true)]
+    pub live: Option<u16>,
+    /// Who may open the page.
+    #[command(flatten)]
+    pub page: PageOptions,
 }
 
 /// Options of `dyno compare`.
@@ -206,7 +238,7 @@ pub struct CheckOptions {
     pub recovery: bool,
 }
 
-/// Options of `dyno up`, and which stacks `dyno check` takes.
+/// Which stacks `dyno up` and `dyno check` take.
 #[derive(Args, Debug)]
 pub struct Stacks {
     /// Stacks, written `app/server[/front][@interpreter]`, `*` for any letters; without any, those of the default plan
@@ -215,6 +247,67 @@ pub struct Stacks {
     /// What stands between the stacks and the database: pgbouncer
     #[arg(long, value_name = "NAME")]
     pub pooler: Option<Pooler>,
+}
+
+/// Who may open a page.
+#[derive(Args, Debug)]
+pub struct PageOptions {
+    /// Let everybody on this machine open the page, without the token in its address
+    #[arg(long)]
+    pub no_auth: bool,
+}
+
+/// Options of `dyno up`.
+#[derive(Args, Debug)]
+pub struct UpOptions {
+    /// Which stacks.
+    #[command(flatten)]
+    pub stacks: Stacks,
+    /// Port of the admin page on loopback; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 9001)]
+    pub admin: u16,
+    /// No admin page; `dyno ps`, `logs`, `restart` and `down` work all the same
+    #[arg(long, conflicts_with_all = ["admin", "no_auth"])]
+    pub no_admin: bool,
+    /// Who may open the page.
+    #[command(flatten)]
+    pub page: PageOptions,
+}
+
+/// Options of `dyno logs`.
+#[derive(Args, Debug)]
+pub struct LogsOptions {
+    /// A stack or a process, as `dyno ps` shows them; without any, all
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Go on with what is added, until Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Lines of each log to begin with
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub lines: usize,
+}
+
+/// Stacks or processes.
+#[derive(Args, Debug)]
+pub struct Names {
+    /// Stacks or processes, as `dyno ps` shows them
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+}
+
+/// Options of `dyno live`.
+#[derive(Args, Debug)]
+pub struct LiveOptions {
+    /// A run's name or folder
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Port of the page on loopback; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 9002)]
+    pub port: u16,
+    /// Who may open the page.
+    #[command(flatten)]
+    pub page: PageOptions,
 }
 
 /// Options of `dyno list`.

@@ -2,21 +2,24 @@
 
 mod compare;
 mod field;
+mod live;
 pub mod load;
 mod session;
 mod truth;
+mod up;
 mod verdict;
 mod view;
 
-use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode, sync::Arc};
 
 use dyno_lab::{Bench, Order};
+use dyno_live::RunBoard;
 use dyno_model::{
     StackName, StackPattern, check::CheckOutcome, event::Event, output::CheckOutput, plan::Plan,
     record::NotRunKind,
 };
 use dyno_plan::{Catalogue, find_plan, read_interpreters, read_plan};
-use dyno_provision::{Context, Home, doctor};
+use dyno_provision::{Context, Home, HomeLock, doctor};
 use dyno_record::RunFolder;
 
 use crate::{
@@ -29,7 +32,9 @@ use crate::{
 
 pub use compare::compare;
 pub use field::{freeze, list, lock};
+pub use live::live;
 pub use truth::{SERVER as TRUTH_SERVER, truth};
+pub use up::{down, logs, order, ps, up};
 pub use verdict::verdict;
 
 /// The hidden command that is a keeper.
@@ -41,13 +46,15 @@ struct Workshop<'a> {
     catalogue: Catalogue,
     home: Home,
     display: Display,
+    /// Who else is told of what happens.
+    board: Option<Arc<RunBoard>>,
 }
 
 impl<'a> Workshop<'a> {
     fn open(common: &'a Common) -> Result<Self, Error> {
         let catalogue = Catalogue::read(&project().join("stacks"))?;
         let home = Home::open(Home::locate())?.knowing(read_interpreters(&catalogue.folder)?);
-        Ok(Self { common, catalogue, home, display: Display::new(common.quiet) })
+        Ok(Self { common, catalogue, home, display: Display::new(common.quiet), board: None })
     }
 
     fn default_plan(&self) -> Result<Plan, Error> {
@@ -84,9 +91,25 @@ impl<'a> Workshop<'a> {
         try_impossible: bool,
         work: impl FnOnce(&Bench<'_>) -> Result<T, dyno_lab::LabError>,
     ) -> Result<T, Error> {
-        let _lock = self.home.lock()?;
+        self.with_locked_bench(&self.home.lock()?, plan, logs, try_impossible, work)
+    }
+
+    /// As [`Workshop::with_bench`], for one who has the lock already.
+    fn with_locked_bench<T>(
+        &self,
+        _lock: &HomeLock,
+        plan: &Plan,
+        logs: &Path,
+        try_impossible: bool,
+        work: impl FnOnce(&Bench<'_>) -> Result<T, dyno_lab::LabError>,
+    ) -> Result<T, Error> {
         let contract = project().join("contract");
-        let listener = |event: Event| self.display.show(&event);
+        let listener = |event: Event| {
+            self.display.show(&event);
+            if let Some(board) = &self.board {
+                board.take(&event);
+            }
+        };
         let keeper = vec![std::env::current_exe()?.into_os_string(), OsString::from(KEEPER)];
         let bench = Bench::new(
             Order {
@@ -122,7 +145,7 @@ fn command_to_repeat() -> Vec<String> {
 
 /// `dyno run`.
 pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
-    let workshop = Workshop::open(common)?;
+    let mut workshop = Workshop::open(common)?;
     let (folder, plan, resumed) = match &options.resume {
         Some(name) => {
             let folder = RunFolder::open(&common.runs, name)?;
@@ -134,8 +157,17 @@ pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
             (session::new_folder(common, &plan.name)?, plan, false)
         }
     };
+    let page = options.live.map(|port| live::Page::open(&folder, port, options.page.no_auth)).transpose()?;
+    if let Some(page) = &page {
+        workshop.board = Some(page.board());
+        workshop.display.show(&Event::Note(page.words()));
+        }
+    };
     let finished = session::measure(&workshop, &plan, &folder, resumed)?;
     let failed = view::show(common, &folder, &finished.run, &finished.blocks)?;
+    if let Some(page) = page {
+        workshop.display.show(&Event::Note(page.close()));
+    }
     if finished.stopped {
         eprintln!("stopped; go on with: dyno run --resume {}", folder.path().display());
         return Ok(ExitCode::from(exit::STOPPED));
@@ -226,13 +258,10 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
     Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
 }
 
-/// `dyno up`.
-pub fn up(common: &Common, options: &Stacks) -> Result<ExitCode, Error> {
-    let workshop = Workshop::open(common)?;
-    let plan = workshop.plan_for(options)?;
-    let desk = dyno_lab::Desk::default();
-    let logs = workshop.home.path().join("logs");
-    workshop.with_bench(&plan, &logs, false, |bench| dyno_lab::up(bench, &desk))?;
+/// `dyno man`: the manual pages, from the same source as `--help`.
+pub fn man(folder: &Path) -> Result<ExitCode, Error> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(<crate::arguments::Arguments as clap::CommandFactory>::command(), folder)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! Errors of the whole program and their exit codes, as `dyno --help` documents them.
 
 use dyno_lab::LabError;
+use dyno_live::{ServeError, client::ClientError};
 use dyno_load::LoadError;
 use dyno_plan::PlanError;
 use dyno_provision::ProvisionError;
@@ -46,7 +47,14 @@ pub fn code(error: &Error) -> u8 {
     if let Some(error) = error.downcast_ref::<LoadCommandError>() {
         return error.code();
     }
-    if error.is::<LoadError>() {
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return match error {
+            ClientError::NotUp { .. } => NOTHING_MEASURED,
+            ClientError::Refused { status: 404, .. } => USAGE,
+            ClientError::Refused { .. } | ClientError::Broken(_) => FAILED,
+        };
+    }
+    if error.is::<LoadError>() || error.is::<ServeError>() {
         return NOTHING_MEASURED;
     }
     if error.is::<RecordError>() || error.is::<std::io::Error>() {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
+use dyno_model::up::Action;
 
 fn main() -> ExitCode {
     // Before clap: a keeper must start quickly, and never fail on a changed option.
@@ -44,11 +45,23 @@ fn main() -> ExitCode {
         Command::Doctor => commands::doctor(&arguments.common),
         Command::Report(options) => commands::report(&arguments.common, options),
         Command::Up(options) => commands::up(&arguments.common, options),
+        Command::Ps => commands::ps(&arguments.common),
+        Command::Logs(options) => commands::logs(options),
+        Command::Start(names) => commands::order(Action::Start, names),
+        Command::Stop(names) => commands::order(Action::Stop, names),
+        Command::Restart(names) => commands::order(Action::Restart, names),
+        Command::Down => commands::down(),
+        Command::Live(options) => commands::live(&arguments.common, options),
         Command::Load(options) => commands::load::load(&arguments.common, options),
         Command::Truth(options) => commands::truth(&arguments.common, options),
         Command::Lock(options) => commands::lock(&arguments.common, options),
         Command::Freeze(options) => commands::freeze(&arguments.common, options),
         Command::Schema => schemas::print(),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "dyno", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => commands::man(folder),
     };
     result.unwrap_or_else(|error| {
         eprintln!("dyno: {error}");

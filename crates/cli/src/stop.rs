@@ -22,3 +22,8 @@ pub fn listen() {
         let _ = unsafe { sigaction(signal, &action) };
     }
 }
+
+/// From now on the first signal ends the program, for a command that only shows and has nothing to save.
+pub fn end_at_once() {
+    STOP.store(true, Ordering::Relaxed);
+}

@@ -65,6 +65,17 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunState {
+    /// Whether its head is written.
+    pub begun: bool,
+    /// Blocks that are written, those that were interrupted too.
+    pub blocks: usize,
+    /// Whether its results are written, and no block after them.
+    pub ended: bool,
+}
+
 /// Reads only the format of a file, whatever else is in it.
 #[derive(serde::Deserialize)]
 struct Version {
@@ -192,13 +203,37 @@ impl RunFolder {
     /// # Errors
     /// One is unreadable, damaged, or from a newer dyno.
     pub fn read_blocks(&self) -> Result<Vec<Block>, RecordError> {
+        self.read_blocks_from(0)
+    }
+
+    /// Reads the blocks in order, without the `first` ones, for one who has read these already.
+    ///
+    /// # Errors
+    /// As [`RunFolder::read_blocks`].
+    pub fn read_blocks_from(&self, first: usize) -> Result<Vec<Block>, RecordError> {
         let folder = self.blocks();
         let entries =
             fs::read_dir(&folder).map_err(|source| RecordError::Io { path: folder.clone(), source })?;
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();
-        paths.iter().map(|path| read_versioned(path)).collect()
+        paths.iter().skip(first).map(|path| read_versioned(path)).collect()
+    }
+
+    /// How far the run has come, without reading anything of it.
+    pub fn state(&self) -> RunState {
+        let entries = fs::read_dir(self.blocks()).into_iter().flatten().flatten();
+        let blocks: Vec<fs::DirEntry> =
+            entries.filter(|entry| entry.path().extension().is_some_and(|it| it == "json")).collect();
+        let newest = blocks.iter().filter_map(|entry| entry.metadata().ok()?.modified().ok()).max();
+        let results =
+            fs::metadata(self.path.join("results.json")).and_then(|results| results.modified()).ok();
+        RunState {
+            begun: self.path.join("run.json").is_file(),
+            blocks: blocks.len(),
+            // A run that goes on again has older results.
+            ended: results.is_some_and(|results| newest.is_none_or(|newest| newest <= results)),
+        }
     }
 
     /// Removes the folder if the run never began: without `run.json` there is nothing to keep.

@@ -1,0 +1,144 @@
+"use strict";
+// Everything that comes from elsewhere goes through textContent: nothing of it is ever read as HTML.
+
+const byId = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function drawn(tag, attributes) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function say(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
+}
+
+function span(seconds) {
+  if (seconds === null) return "–";
+  const s = Math.round(seconds);
+  return s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
+}
+
+const ms = (us) => (us === undefined ? "" : (us / 1000).toFixed(2));
+const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
+
+function interval(one, largest) {
+  const bar = drawn("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const x = (value) => (100 * value) / largest;
+  if (one.low !== null) bar.append(drawn("line", { x1: x(one.low), x2: x(one.high), y1: 5, y2: 5 }));
+  bar.append(drawn("circle", { cx: Math.max(2, x(one.estimate) - 2), cy: 5, r: 2.5 }));
+  return bar;
+}
+
+function results(list) {
+  const operations = new Map();
+  for (const one of list) {
+    if (!operations.has(one.operation)) operations.set(one.operation, new Map());
+    const stacks = operations.get(one.operation);
+    if (!stacks.has(one.stack)) stacks.set(one.stack, {});
+    stacks.get(one.stack)[one.metric] = one;
+  }
+  const sections = [];
+  for (const [operation, stacks] of operations) {
+    const table = element("table");
+    table.append(element("caption", "", `${operation}: requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate`));
+    const head = element("tr");
+    for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
+      const cell = element("th", className, name);
+      cell.scope = "col";
+      head.append(cell);
+    }
+    const thead = element("thead");
+    thead.append(head);
+    const body = element("tbody");
+    const rows = [...stacks].sort((a, b) => (b[1].throughput?.estimate ?? 0) - (a[1].throughput?.estimate ?? 0));
+    const largest = Math.max(1, ...rows.map(([, of]) => of.throughput?.high ?? of.throughput?.estimate ?? 0));
+    for (const [stack, of] of rows) {
+      const row = element("tr");
+      row.append(element("td", "words", stack));
+      const rate = of.throughput;
+      row.append(element("td", "", rate ? number(rate.estimate) : ""));
+      const bar = element("td");
+      if (rate) bar.append(interval(rate, largest));
+      row.append(bar);
+      const wide = rate && rate.low !== null ? `${((50 * (rate.high - rate.low)) / rate.estimate).toFixed(1)} %` : rate ? "?" : "";
+      row.append(element("td", "", wide));
+      row.append(element("td", "", of.cpu_per_request ? number(of.cpu_per_request.estimate) : ""));
+      for (const metric of ["latency_p50", "latency_p90", "latency_p99"]) row.append(element("td", "", ms(of[metric]?.estimate)));
+      body.append(row);
+    }
+    table.append(thead, body);
+    const section = element("div", "scroll");
+    section.append(element("h2", "", operation), table);
+    sections.push(section);
+  }
+  byId("results").replaceChildren(...sections);
+}
+
+function narrowing(widths) {
+  const plot = byId("narrowing-plot");
+  plot.toggleAttribute("hidden", widths.length === 0);
+  if (widths.length === 0) {
+    say("narrowing", "There are intervals from the eighth block on.");
+    return;
+  }
+  const last = widths[widths.length - 1];
+  say("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}.`);
+  const most = Math.max(...widths.map((one) => one[1]), 1e-9);
+  const first = widths[0][0];
+  const x = (blocks) => 8 + (500 * (blocks - first)) / Math.max(1, last[0] - first);
+  const y = (width) => 82 - (72 * width) / most;
+  const points = widths.map(([blocks, width]) => `${x(blocks)},${y(width)}`).join(" ");
+  plot.replaceChildren(drawn("polyline", { points }), drawn("circle", { cx: x(last[0]), cy: y(last[1]), r: 4 }));
+}
+
+function uses(list) {
+  const rows = list.map((one) => {
+    const row = element("tr");
+    const name = element("td", "words", one.stack);
+    if (one.failure) name.append(element("small", "bad", one.failure));
+    const roles = Object.entries(one.cpu_cores).map(([role, cores]) => `${role} ${(100 * cores).toFixed(0)} %`).join(", ");
+    row.append(name, element("td", "words", roles), element("td", "", `${(one.memory_bytes / 1048576).toFixed(0)} MiB`),
+      element("td", "", number(one.sent)), element("td", one.failed ? "bad" : "", number(one.failed)));
+    return row;
+  });
+  byId("uses").replaceChildren(...rows);
+}
+
+function show(view) {
+  document.title = `${view.step}: dyno run`;
+  say("title", view.title || "A run");
+  say("run", view.run);
+  say("trouble", view.trouble ?? "");
+  say("step", view.step);
+  say("blocks", view.blocks_wanted ? `${view.blocks} of ${view.blocks_wanted}` : "–");
+  say("left", span(view.left_s));
+  say("failed", String(view.processes.reduce((sum, one) => sum + one.failed, 0)));
+  say("detail", view.detail || "\u00a0");
+  const [done, total] = view.progress ?? [view.blocks, Math.max(1, view.blocks_wanted)];
+  byId("progress").value = view.step === "done" ? 1 : Math.min(1, done / Math.max(1, total));
+  results(view.results);
+  narrowing(view.half_widths);
+  uses(view.processes);
+  byId("wrong").replaceChildren(...(view.wrong_answers.length === 0 ? [element("p", "soft", "none")] : view.wrong_answers.flatMap((one) => [
+    element("p", "", `${one.stack}: ${one.request}: ${one.kind}${one.status === null ? "" : `, status ${one.status}`}`),
+    element("pre", "short", one.body),
+  ])));
+  const warnings = [...view.warnings.map((one) => `${one.subject}: ${one.text}; ${one.advice}`), ...view.not_run.map((one) => `${one.stack} isn't measured: ${one.reason}`)];
+  byId("warnings").replaceChildren(...warnings.map((text) => element("li", "", text)));
+  say("notes", view.notes.join("\n"));
+}
+
+const connection = byId("connection");
+const states = new EventSource("api/stream");
+states.onopen = () => { connection.textContent = "live"; connection.className = "connection good"; };
+states.onmessage = (event) => show(JSON.parse(event.data));
+states.onerror = () => { connection.textContent = "connection lost, trying again"; connection.className = "connection lost"; };
