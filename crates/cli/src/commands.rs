@@ -161,8 +161,7 @@ pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
     if let Some(page) = &page {
         workshop.board = Some(page.board());
         workshop.display.show(&Event::Note(page.words()));
-        }
-    };
+    }
     let finished = session::measure(&workshop, &plan, &folder, resumed)?;
     let failed = view::show(common, &folder, &finished.run, &finished.blocks)?;
     if let Some(page) = page {
