@@ -240,8 +240,7 @@ fn operation(value: &str) -> Result<Operation, (String, &'static str)> {
         let near = nearest(value, Operation::names().into_iter().map(str::to_owned), 1);
         (with_near(format!("{error}"), &near), "op=contacts_fetch")
     })?;
-    // Claims may be about computation too, which plans don't time yet.
-    if !MEASURABLE.contains(&op) && op != Operation::Fibonacci {
+    if !MEASURABLE.contains(&op) {
         return Err((format!("`{op}` is proven by the contract's cases, not timed"), "op=contacts_fetch"));
     }
     Ok(op)
