@@ -21,6 +21,10 @@ pub struct KnownInterpreter {
     /// What `uv python install` calls it; left out where uv has none.
     #[serde(default)]
     pub uv: Option<String>,
+    /// Distributions that are built from source where no wheel is for it: those that need no compiler. All others are taken
+    /// as wheels or not at all, so that what runs there is the same on every machine.
+    #[serde(default)]
+    pub from_source: Vec<String>,
     /// Packages of a release of Debian; left out where none has it.
     #[serde(default)]
     pub debian: Option<DebianInterpreter>,

@@ -141,12 +141,10 @@ impl Resolver<'_> {
                 "--no-emit-find-links",
             ])
             .args(["--custom-compile-command", "dyno lock"]);
-        // Few projects make wheels for PyPy, and many build there without a compiler.
-        let command = if self.interpreter.starts_with("pypy") {
-            command
-        } else {
-            command.args(["--only-binary", ":all:"])
-        };
+        let known = self.context.home.known().get(self.interpreter);
+        let from_source = known.into_iter().flat_map(|known| &known.from_source);
+        let command = command.args(["--only-binary", ":all:"]);
+        let command = from_source.fold(command, |command, name| command.args(["--no-binary", name]));
         let command = match &self.program {
             None => command.args(["--python-version", self.interpreter]),
             Some(program) => command.args(["--python"]).path(&program.path),
