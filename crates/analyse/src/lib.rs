@@ -4,6 +4,7 @@
 
 pub mod across;
 pub mod anytime;
+pub mod calibration;
 pub mod capacity;
 mod cells;
 pub mod claims;

@@ -63,7 +63,8 @@ pub fn canary(run: &Run, series: &[Series]) -> Option<Result<String, String>> {
     }
 }
 
-fn log_ratios(a: &Series, b: &Series) -> Vec<f64> {
+/// The logarithms of `a / b`, of the blocks that have both.
+pub fn log_ratios(a: &Series, b: &Series) -> Vec<f64> {
     a.values.iter().zip(&b.values).filter_map(|(a, b)| Some(((*a)? / (*b)?).ln())).collect()
 }
 

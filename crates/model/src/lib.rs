@@ -3,6 +3,7 @@
 //! Each module is one noun of `GLOSSARY.md`. Types that are stored or printed carry their unit in the
 //! field's name (`_ns`, `_bytes`, `_per_s`).
 
+pub mod calibration;
 pub mod capacity;
 pub mod catalogue;
 pub mod check;

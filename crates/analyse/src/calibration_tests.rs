@@ -1,0 +1,116 @@
+use dyno_model::{
+    Operation, Span,
+    calibration::{CALIBRATION_FORMAT, CalibrationSetting},
+};
+
+use super::*;
+use crate::synthetic;
+
+fn calibration(sessions: Vec<Session>) -> Calibration {
+    Calibration {
+        format: CALIBRATION_FORMAT,
+        calibration: "made up".to_owned(),
+        setting: CalibrationSetting {
+            stack: "flask/gunicorn".parse().unwrap(),
+            operation: Operation::Hello,
+            slowdown: 0.03,
+            aa: 4,
+            ab: 4,
+            budget: Span::seconds(360),
+            connections: 64,
+            slice: Span::milliseconds(250),
+            slices: 16,
+            warm_up: Span::seconds(2),
+            burn_blocks: 3,
+        },
+        seed: 1,
+        started: "2026-01-01T00:00:00Z".to_owned(),
+        command: Vec::new(),
+        order: order(4, 4, 1),
+        burn: Some(burn_size(500.0, 3, 0.03)),
+        fingerprint: None,
+        sessions,
+    }
+}
+
+/// A session of made-up runs: the first stack by `ratio` as fast as the second.
+fn made_up(kind: SessionKind, ratio: f64, noise: f64, seed: u64) -> Session {
+    let mut run = synthetic::run(&[("flask/gunicorn:twin", 5000.0 * ratio), ("flask/gunicorn", 5000.0)]);
+    run.plan.baseline = "flask/gunicorn".parse().unwrap();
+    run.plan.operations = vec![Operation::Hello];
+    run.plan.design.looks = true;
+    let blocks = synthetic::blocks_of_seed(&run, &[5000.0 * ratio, 5000.0], 16, noise, seed);
+    session(kind, &run, &blocks)
+}
+
+#[test]
+fn the_alarm_rule_has_the_numbers_of_the_method() {
+    assert_eq!([60, 100, 200].map(most_different), [6, 9, 16]);
+    assert_eq!([60, 100].map(fewest_found), [52, 88]);
+    assert_eq!((most_different(1), fewest_found(1)), (1, 0), "one session raises no alarm");
+    for of in 1..200 {
+        assert!(most_different(of) <= most_different(of + 1) && fewest_found(of) <= fewest_found(of + 1));
+    }
+}
+
+#[test]
+fn a_burn_is_whole_microseconds_and_its_share_is_said() {
+    let size = |cpu_us| burn_size(cpu_us, 3, 0.03);
+    assert_eq!((size(500.0).burn_us, size(500.0).share), (15, 0.03));
+    assert_eq!((size(110.0).burn_us, size(110.0).share), (3, 3.0 / 110.0));
+    assert_eq!((size(10.0).burn_us, size(10.0).share), (1, 0.1), "never less than one");
+}
+
+#[test]
+fn the_order_is_random_complete_and_repeatable() {
+    let once = order(40, 20, 7);
+    let aa = once.iter().filter(|&&kind| kind == SessionKind::Aa).count();
+    assert_eq!((once.len(), aa), (60, 40));
+    assert_eq!(order(40, 20, 7), once);
+    assert_ne!(order(40, 20, 8), once);
+    assert!(once[..40].contains(&SessionKind::Ab));
+}
+
+#[test]
+fn twins_stay_quiet_and_a_planted_slowdown_is_found_with_its_size() {
+    let mut sessions: Vec<Session> = (0..4).map(|seed| made_up(SessionKind::Aa, 1.0, 0.002, seed)).collect();
+    sessions.extend((0..4).map(|seed| made_up(SessionKind::Ab, 1.0 / 1.05, 0.002, 10 + seed)));
+    let summary = summarise(&calibration(sessions));
+    assert_eq!((summary.different.count, summary.different.of), (0, 4));
+    assert_eq!((summary.found.count, summary.found.of), (4, 4));
+    assert_eq!((summary.wrong_sign, summary.no_verdict), (0, (0, 0)));
+    let seen = summary.ab_estimates.unwrap();
+    assert!(seen.low.unwrap() < 0.05 && 0.05 < seen.high.unwrap(), "{seen:?}");
+    assert!(summary.aa_estimates.unwrap().mean.abs() < 0.005);
+    assert_eq!(summary.aa_length.unwrap().median_blocks, 16.0);
+    assert!(summary.alarms.iter().all(|alarm| !alarm.raised), "{:?}", summary.alarms);
+    assert_eq!(summary.floor, None, "40 sessions are needed");
+    let (low, high) = wilson(4, 4);
+    assert_eq!((summary.found.low, summary.found.high), (low, high));
+}
+
+#[test]
+fn what_is_faster_was_not_found_slower_and_a_refused_session_is_no_verdict() {
+    let faster = made_up(SessionKind::Ab, 1.05, 0.002, 1);
+    let mut refused = made_up(SessionKind::Ab, 1.0 / 1.05, 0.002, 2);
+    (refused.verdict, refused.beyond_zero) = (Verdict::NoVerdict, false);
+    let summary = summarise(&calibration(vec![faster, refused]));
+    assert_eq!((summary.found.count, summary.wrong_sign, summary.no_verdict), (0, 1, (0, 1)));
+    assert_eq!(summary.found_by_numbers.count, 1);
+}
+
+#[test]
+fn nothing_done_is_no_division_by_zero() {
+    let summary = summarise(&calibration(Vec::new()));
+    assert_eq!((summary.different.low, summary.different.high), (0.0, 1.0));
+    assert_eq!((summary.aa_length, summary.ab_estimates), (None, None));
+    assert_eq!(summary.alarms, []);
+}
+
+#[test]
+fn too_many_false_alarms_raise_one() {
+    let sessions = (0..10).map(|seed| made_up(SessionKind::Aa, 1.1, 0.002, seed)).collect();
+    let summary = summarise(&calibration(sessions));
+    assert_eq!(summary.different.count, 10);
+    assert!(summary.alarms[0].raised && summary.alarms[0].words.contains("10 were"), "{:?}", summary.alarms);
+}
