@@ -4,6 +4,8 @@
 //! Differences from Hunter, whose constants these are: values are logarithms, and the t test takes standard deviations of
 //! samples, where its code takes those of populations and finds small windows more sure than they are.
 
+pub mod comparable;
+
 use dyno_model::history::ChangePoint;
 
 use crate::statistics::{mean, t_beyond};

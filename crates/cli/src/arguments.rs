@@ -1,5 +1,6 @@
 //! Options as written.
 
+mod calibrate;
 mod load;
 pub mod truth;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dyno_model::{Operation, Rate, Span, StackPattern, plan::Pooler};
 use dyno_provision::BrokerChoice;
 
+pub use calibrate::CalibrateOptions;
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
 const EXAMPLES: &str = "\
@@ -101,6 +103,8 @@ pub enum Command {
     Compare(Box<CompareOptions>),
     /// Decide claims: hypotheses as files, measured until they are supported, refuted, or the budget is spent
     Verdict(VerdictOptions),
+    /// How often a stack is told from itself, and a known slowdown found: sessions that anybody can repeat
+    Calibrate(Box<CalibrateOptions>),
     /// Prove that stacks answer the contract; time nothing
     Check(CheckOptions),
     /// Show stacks, operations and plans

@@ -1,5 +1,6 @@
 //! What each command does: a request to the lab, or a view of what is recorded.
 
+mod calibrate;
 mod compare;
 mod field;
 mod live;
@@ -30,6 +31,7 @@ use crate::{
     stop::STOP,
 };
 
+pub use calibrate::calibrate;
 pub use compare::compare;
 pub use field::{freeze, list, lock};
 pub use live::live;

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run(&arguments.common, options),
         Command::Compare(options) => commands::compare(&arguments.common, options),
         Command::Verdict(options) => commands::verdict(&arguments.common, options),
+        Command::Calibrate(options) => commands::calibrate(&arguments.common, options),
         Command::Check(options) => commands::check(&arguments.common, options),
         Command::List(options) => commands::list(&arguments.common, options),
         Command::Doctor => commands::doctor(&arguments.common),

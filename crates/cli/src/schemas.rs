@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use dyno_model::{
     claim::{ClaimResult, VerdictRecord},
     output::{AcrossOutput, CheckOutput, ListOutput, LoadOutput, RunOutput},
+    calibration::{Calibration, CalibrationOutput},
     record::{Block, Run},
 };
 use schemars::{Schema, schema_for};
@@ -22,6 +23,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("load", schema_for!(LoadOutput)),
         ("verdict", schema_for!(Vec<ClaimResult>)),
         ("record-verdict", schema_for!(VerdictRecord)),
+        ("calibration", schema_for!(CalibrationOutput)),
+        ("record-calibration", schema_for!(Calibration)),
         ("record-run", schema_for!(Run)),
         ("record-block", schema_for!(Block)),
         ("truth", schema_for!(dyno_truth::table::TruthOutput)),

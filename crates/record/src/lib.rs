@@ -10,6 +10,7 @@
 //! ```
 
 mod atomic;
+mod calibration;
 
 use std::{
     fs, io,
@@ -23,6 +24,7 @@ use dyno_model::{
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use atomic::write_atomically;
+pub use calibration::CalibrationFolder;
 
 /// A run folder that can't be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +46,20 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// A folder that a newer dyno wrote.
-    #[error("{path}: format {found} was written by a newer dyno; this one reads up to format {FORMAT}", path = path.display())]
+    #[error("{path}: format {found} was written by a newer dyno; this one reads up to format {known}", path = path.display())]
     Newer {
         /// Which file.
         path: PathBuf,
         /// Its format.
         found: u32,
+        /// The newest that this dyno reads.
+        known: u32,
+    },
+    /// No calibration of this name.
+    #[error("{path}: no calibration is there (no calibration.json); give a folder that `dyno calibrate` made", path = path.display())]
+    NoCalibration {
+        /// What was asked for.
+        path: PathBuf,
     },
     /// No run of this name.
     #[error("{path}: no run is there (no run.json); give a folder under runs/", path = path.display())]
@@ -88,26 +98,11 @@ impl RunFolder {
     /// # Errors
     /// The folder can't be made.
     pub fn create(runs: &Path, name: &str) -> Result<Self, RecordError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            |source| RecordError::Io { path, source }
-        };
-        fs::create_dir_all(runs).map_err(at(runs))?;
-        for number in 1.. {
-            let path = runs.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => {
-                    other.map_err(at(&path))?;
-                    let folder = Self { path };
-                    for part in [folder.blocks(), folder.logs()] {
-                        fs::create_dir(&part).map_err(at(&part))?;
-                    }
-                    return Ok(folder);
-                }
-            }
+        let folder = Self { path: create_numbered(runs, name)? };
+        for part in [folder.blocks(), folder.logs()] {
+            fs::create_dir(&part).map_err(|source| RecordError::Io { path: part, source })?;
         }
-        unreachable!("there is always a next number")
+        Ok(folder)
     }
 
     /// Opens the folder of a run: a path, or a name under `runs`.
@@ -195,7 +190,7 @@ impl RunFolder {
     /// # Errors
     /// Unreadable, damaged, or from a newer dyno.
     pub fn read_run(&self) -> Result<Run, RecordError> {
-        read_versioned(&self.path.join("run.json"))
+        read_versioned(&self.path.join("run.json"), FORMAT)
     }
 
     /// Reads all blocks in order.
@@ -234,6 +229,7 @@ impl RunFolder {
             // A run that goes on again has older results.
             ended: results.is_some_and(|results| newest.is_none_or(|newest| newest <= results)),
         }
+        paths.iter().map(|path| read_versioned(path, FORMAT)).collect()
     }
 
     /// Removes the folder if the run never began: without `run.json` there is nothing to keep.
@@ -252,12 +248,29 @@ impl RunFolder {
     }
 }
 
-fn read_versioned<T: DeserializeOwned>(path: &Path) -> Result<T, RecordError> {
+/// Makes a folder, with a number behind its name when the name is taken.
+fn create_numbered(runs: &Path, name: &str) -> Result<PathBuf, RecordError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        |source| RecordError::Io { path, source }
+    };
+    fs::create_dir_all(runs).map_err(at(runs))?;
+    for number in 1.. {
+        let path = runs.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map_err(at(&path)).map(|()| path),
+        }
+    }
+    unreachable!("there is always a next number")
+}
+
+fn read_versioned<T: DeserializeOwned>(path: &Path, known: u32) -> Result<T, RecordError> {
     let bytes = fs::read(path).map_err(|source| RecordError::Io { path: path.to_owned(), source })?;
     let damaged = |source| RecordError::Damaged { path: path.to_owned(), source };
     let version: Version = serde_json::from_slice(&bytes).map_err(damaged)?;
-    if version.format > FORMAT {
-        return Err(RecordError::Newer { path: path.to_owned(), found: version.format });
+    if version.format > known {
+        return Err(RecordError::Newer { path: path.to_owned(), found: version.format, known });
     }
     serde_json::from_slice(&bytes).map_err(damaged)
 }

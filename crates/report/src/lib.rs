@@ -4,6 +4,7 @@
 mod across;
 mod axis;
 mod csv;
+mod calibration;
 mod figures;
 mod load;
 mod markdown;
@@ -15,6 +16,8 @@ mod text;
 mod verdict;
 
 pub use across::{csv_across, markdown_across, table_across};
+pub use calibration::{calibration_markdown, calibration_text, session_words};
+pub use html::html;
 pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
 pub use markdown::markdown;
 pub use page::{html, html_across};
