@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use dyno_model::{
+    calibration::{Calibration, CalibrationOutput},
     claim::{ClaimResult, VerdictRecord},
     output::{AcrossOutput, CheckOutput, ListOutput, LoadOutput, RunOutput},
-    calibration::{Calibration, CalibrationOutput},
     record::{Block, Run},
 };
 use schemars::{Schema, schema_for};

@@ -212,7 +212,7 @@ impl RunFolder {
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();
-        paths.iter().skip(first).map(|path| read_versioned(path)).collect()
+        paths.iter().skip(first).map(|path| read_versioned(path, FORMAT)).collect()
     }
 
     /// How far the run has come, without reading anything of it.
@@ -229,7 +229,6 @@ impl RunFolder {
             // A run that goes on again has older results.
             ended: results.is_some_and(|results| newest.is_none_or(|newest| newest <= results)),
         }
-        paths.iter().map(|path| read_versioned(path, FORMAT)).collect()
     }
 
     /// Removes the folder if the run never began: without `run.json` there is nothing to keep.

@@ -116,7 +116,7 @@ fn notes(output: &CalibrationOutput) -> Vec<String> {
     }
     let sessions = &output.calibration.sessions;
     let changed = sessions.iter().filter(|one| !one.differs.is_empty());
-    if let Some(last) = changed.clone().last() {
+    if let Some(last) = changed.clone().next_back() {
         let count = changed.count();
         let differs = last.differs.join("; ");
         notes.push(format!(

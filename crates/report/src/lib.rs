@@ -3,8 +3,8 @@
 
 mod across;
 mod axis;
-mod csv;
 mod calibration;
+mod csv;
 mod figures;
 mod load;
 mod markdown;
@@ -17,7 +17,6 @@ mod verdict;
 
 pub use across::{csv_across, markdown_across, table_across};
 pub use calibration::{calibration_markdown, calibration_text, session_words};
-pub use html::html;
 pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
 pub use markdown::markdown;
 pub use page::{html, html_across};

@@ -1,7 +1,7 @@
 //! `dyno calibrate`: sessions of a stack against itself and against a copy that is slower by a known share, in random order;
 //! how often the first are called different and the second are found (METHOD, Part IV).
 
-use std::{process::ExitCode, sync::atomic::Ordering};
+use std::{collections::BTreeMap, process::ExitCode, sync::atomic::Ordering};
 
 use dyno_analyse::{analyse, calibration as numbers, history::comparable};
 use dyno_lab::LabError;
@@ -206,7 +206,7 @@ fn plan_of(
         capacity: workshop.default_plan()?.capacity,
         connections: setting.connections,
         idle: 0,
-        rate: None,
+        rates: BTreeMap::new(),
         budget: setting.budget,
         seed: Some(block_seed(calibration.seed, index)),
         canary: false,
@@ -238,7 +238,7 @@ fn show(common: &Common, folder: &CalibrationFolder, calibration: Calibration) -
     folder.write_markdown(&dyno_report::calibration_markdown(&output))?;
     match common.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&output)?),
-        Format::Text => print!("{}", dyno_report::calibration_text(&output)),
+        _ => print!("{}", dyno_report::calibration_text(&output)),
     }
     Ok(())
 }
