@@ -169,6 +169,7 @@ mod tests {
     fn known(names: &[&str]) -> Interpreters {
         let one = |name: &&str| KnownInterpreter {
             name: (*name).to_owned(),
+            from_source: Vec::new(),
             uv: Some((*name).to_owned()),
             debian: None,
         };
