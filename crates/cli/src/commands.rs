@@ -26,6 +26,7 @@ use dyno_record::RunFolder;
 use crate::{
     arguments::{CheckOptions, Common, Format, ReportOptions, RunOptions, Stacks},
     exit::{self, Error},
+    output::print,
     places::project,
     progress::Display,
     stop::STOP,
@@ -236,17 +237,17 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
                 detail: row.reason.clone(),
             }));
         }
-        println!("{}", serde_json::to_string_pretty(&output)?);
+        print(&format!("{}\n", serde_json::to_string_pretty(&output)?))?;
     } else {
-        print!("{}", dyno_report::check_table(&report.rows, &report.not_run, options.all));
+        print(&dyno_report::check_table(&report.rows, &report.not_run, options.all))?;
         for stack in &report.possible {
-            println!(
-                "{:<30} can run now: take the entry in cannot_run out of its manifest",
+            print(&format!(
+                "{:<30} can run now: take the entry in cannot_run out of its manifest\n",
                 stack.to_string()
-            );
+            ))?;
         }
-        print!("{}", dyno_report::differences_table(&report.differences));
-        print!("{}", dyno_report::recovery_table(&report.recovery));
+        print(&dyno_report::differences_table(&report.differences))?;
+        print(&dyno_report::recovery_table(&report.recovery))?;
     }
     if report.stopped {
         eprintln!("stopped; what was tried by then is above");
@@ -276,13 +277,13 @@ pub fn doctor(common: &Common) -> Result<ExitCode, Error> {
             doctor::State::Missing => "missing",
             doctor::State::Limited => "limited",
         };
-        println!("{:<11} {state:<8} {}", row.part, row.found);
+        print(&format!("{:<11} {state:<8} {}\n", row.part, row.found))?;
         if !row.remedy.is_empty() {
-            println!("{:<20} {}", "", row.remedy);
+            print(&format!("{:<20} {}\n", "", row.remedy))?;
         }
     }
     let missing = stacks_that_can_run(&workshop, context)?;
-    println!("\n{missing}");
+    print(&format!("\n{missing}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

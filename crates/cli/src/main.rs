@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod exit;
+mod output;
 mod places;
 mod progress;
 mod schemas;
@@ -57,10 +58,11 @@ fn main() -> ExitCode {
         Command::Truth(options) => commands::truth(&arguments.common, options),
         Command::Lock(options) => commands::lock(&arguments.common, options),
         Command::Freeze(options) => commands::freeze(&arguments.common, options),
-        Command::Schema => schemas::print(),
+        Command::Schema => schemas::show_all(),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "dyno", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "dyno", &mut script);
+            output::print(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
         Command::Man { folder } => commands::man(folder),
     };

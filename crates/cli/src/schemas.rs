@@ -11,7 +11,7 @@ use dyno_model::{
 };
 use schemars::{Schema, schema_for};
 
-use crate::exit::Error;
+use crate::{exit::Error, output::print};
 
 /// Every schema with its file's name.
 pub fn all() -> Vec<(&'static str, Schema)> {
@@ -34,10 +34,10 @@ pub fn all() -> Vec<(&'static str, Schema)> {
 }
 
 /// Prints all of them as one object.
-pub fn print() -> Result<ExitCode, Error> {
+pub fn show_all() -> Result<ExitCode, Error> {
     let object: serde_json::Map<String, serde_json::Value> =
         all().into_iter().map(|(name, schema)| (name.to_owned(), schema.to_value())).collect();
-    println!("{}", serde_json::to_string_pretty(&object)?);
+    print(&format!("{}\n", serde_json::to_string_pretty(&object)?))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -154,7 +154,7 @@ fn nothing_survives_a_killed_dyno_and_its_run_goes_on() {
 #[test]
 fn a_stack_is_up_behind_nginx_until_ctrl_c() {
     let bench = Bench::new();
-    let child = bench.start(&["up", "flask/uwsgi/nginx"]);
+    let child = bench.start(&["up", "flask/uwsgi/nginx", "--admin", "0"]);
     let ask = || {
         Command::new("python3").args(["-c", "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9099/v1/hello?name=you', timeout=2).read().decode())"]).output().unwrap()
     };
@@ -177,7 +177,7 @@ fn a_stack_is_up_behind_nginx_until_ctrl_c() {
 fn a_port_that_is_taken_is_named() {
     let bench = Bench::new();
     let _taken = TcpListener::bind("127.0.0.1:9495").unwrap();
-    let output = bench.dyno(&["up", "go-bun/go", "--quiet"]);
+    let output = bench.dyno(&["up", "go-bun/go", "--no-admin", "--quiet"]);
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{told}");
     assert!(told.contains("go-bun/go wants 127.0.0.1:9495") && told.contains("in use"), "{told}");

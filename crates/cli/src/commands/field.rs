@@ -19,6 +19,7 @@ use super::Workshop;
 use crate::{
     arguments::{Common, Format, FreezeOptions, ListOptions, LockOptions},
     exit::{self, Error},
+    output::print,
     places::project,
 };
 
@@ -45,18 +46,18 @@ pub fn list(common: &Common, options: &ListOptions) -> Result<ExitCode, Error> {
         titles.push(title);
     }
     if common.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("Stacks");
+    print("Stacks\n")?;
     for (row, title) in rows.iter().zip(titles) {
         let note = if row.reason.is_empty() { title } else { format!("{title}; {}", row.reason) };
-        println!("  {:<34} {note}", row.stack.to_string());
+        print(&format!("  {:<34} {note}\n", row.stack.to_string()))?;
     }
-    println!("\nOperations\n  {}", dyno_model::Operation::names().join(", "));
-    println!("\nPlans");
+    print(&format!("\nOperations\n  {}\n", dyno_model::Operation::names().join(", ")))?;
+    print("\nPlans\n")?;
     for plan in list_plans(&project().join("plans"), &workshop.catalogue) {
-        println!("  {:<30} {}", plan.name, plan.title);
+        print(&format!("  {:<30} {}\n", plan.name, plan.title))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,7 +84,7 @@ pub fn lock(common: &Common, options: &LockOptions) -> Result<ExitCode, Error> {
     workshop.display.finish();
     for one in &locked {
         let words = one.impossible.as_ref().map_or("locked".to_owned(), |why| format!("cannot run: {why}"));
-        println!("{:<34} {:<9} {words}", one.folder.display().to_string(), one.interpreter);
+        print(&format!("{:<34} {:<9} {words}\n", one.folder.display().to_string(), one.interpreter))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -134,12 +135,12 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
             for line in
                 changes(&fs::read_to_string(&path).unwrap_or_default(), frozen, options.stacks.is_empty())
             {
-                println!("{}: {line}", relative(&path));
+                print(&format!("{}: {line}\n", relative(&path)))?;
                 differ = true;
             }
         } else {
             fs::write(&path, frozen_text(interpreter, frozen))?;
-            println!("{}: {} distributions", relative(&path), frozen.len());
+            print(&format!("{}: {} distributions\n", relative(&path), frozen.len()))?;
         }
     }
     Ok(if differ { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })

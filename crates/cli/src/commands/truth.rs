@@ -29,6 +29,7 @@ use crate::{
         truth::{Scenario, TruthOptions},
     },
     exit::{self, Error},
+    output::print,
     stop::STOP,
 };
 
@@ -73,8 +74,8 @@ pub fn truth(common: &Common, options: &TruthOptions) -> Result<ExitCode, Error>
         fs::write(path.with_extension("md"), table::markdown(&output))?;
     }
     match common.format {
-        Format::Json => println!("{json}"),
-        _ => print!("{}", table::text(&output)),
+        Format::Json => print(&format!("{json}\n"))?,
+        _ => print(&table::text(&output))?,
     }
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
 }

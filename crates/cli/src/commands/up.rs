@@ -22,6 +22,7 @@ use crate::{
     arguments::{Common, Format, LogsOptions, Names, UpOptions},
     commands::Workshop,
     exit::{self, Error},
+    output::print,
 };
 
 /// Time for a process to be up again, or for all to be down.
@@ -99,13 +100,13 @@ pub fn ps(common: &Common) -> Result<ExitCode, Error> {
     let home = home()?;
     let state = state(&home)?;
     if common.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&state)?);
+        print(&format!("{}\n", serde_json::to_string_pretty(&state)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", table(&state));
+    print(&table(&state))?;
     let url: Option<String> = client::ask_json(home.path(), &control(&home), "GET", "/api/address")?;
     if let Some(url) = url {
-        println!("admin page: {url}");
+        print(&format!("admin page: {url}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -191,7 +192,7 @@ pub fn order(action: Action, names: &Names) -> Result<ExitCode, Error> {
         let wanted = if action == Action::Stop { Phase::Stopped } else { Phase::Running };
         for one in &ours {
             let pid = one.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            println!("{}: {}{pid}", one.name, one.phase.words());
+            print(&format!("{}: {}{pid}\n", one.name, one.phase.words()))?;
         }
         let done = ours.iter().all(|one| one.phase == wanted);
         return Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) });

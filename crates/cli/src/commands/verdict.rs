@@ -19,6 +19,7 @@ use super::{Workshop, command_to_repeat, compare::Duet, session, view};
 use crate::{
     arguments::{Common, Format, VerdictOptions},
     exit::{self, Error},
+    output::print,
     stop::STOP,
 };
 
@@ -35,7 +36,7 @@ pub fn verdict(common: &Common, options: &VerdictOptions) -> Result<ExitCode, Er
         None => {
             let record = begun(&workshop, options)?;
             if options.dry_run {
-                print!("{}", sessions::words(&record.sessions));
+                print(&sessions::words(&record.sessions))?;
                 return Ok(ExitCode::SUCCESS);
             }
             let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ");
@@ -186,10 +187,10 @@ fn show(common: &Common, folder: &Path, record: &VerdictRecord) -> Result<(), Er
     let page = folder.join("verdict.html");
     write_atomically(&page, dyno_report::verdict_html(record).as_bytes())?;
     if common.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&record.results)?);
+        print(&format!("{}\n", serde_json::to_string_pretty(&record.results)?))?;
     } else {
-        print!("{}", dyno_report::verdict_table(record));
-        println!("report: {}", page.display());
+        print(&dyno_report::verdict_table(record))?;
+        print(&format!("report: {}\n", page.display()))?;
     }
     Ok(())
 }

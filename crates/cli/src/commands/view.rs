@@ -1,10 +1,6 @@
 //! The view of a run: record -> analyse -> report.
 
-use std::{
-    io::{IsTerminal, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 use dyno_analyse::{Analysis, across::Across, analyse};
 use dyno_model::{
@@ -16,6 +12,7 @@ use dyno_record::RunFolder;
 use crate::{
     arguments::{Common, Format},
     exit::{self, Error},
+    output::print,
 };
 
 /// Analyses, and writes `results.json` and the report.
@@ -102,13 +99,5 @@ fn output_of_two(a: &Run, b: &Run, both: &Across) -> AcrossOutput {
         differences: both.differences.clone(),
         pairs: both.pairs.clone(),
         only: both.only.clone(),
-    }
-}
-
-/// A reader that closes the pipe, as `head` does, has seen enough.
-fn print(text: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }
