@@ -6,7 +6,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 23] = [
+    "truth",
+    "lock",
+    "freeze",
+    "schema",
+    "calibrate",
     "run",
     "compare",
     "verdict",

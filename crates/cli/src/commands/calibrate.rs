@@ -20,6 +20,7 @@ use super::{Workshop, command_to_repeat, compare::Duet, session};
 use crate::{
     arguments::{CalibrateOptions, Common, Format},
     exit::{self, Error},
+    output::print,
     stop::STOP,
 };
 
@@ -237,8 +238,7 @@ fn show(common: &Common, folder: &CalibrationFolder, calibration: Calibration) -
     };
     folder.write_markdown(&dyno_report::calibration_markdown(&output))?;
     match common.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&output)?),
-        _ => print!("{}", dyno_report::calibration_text(&output)),
+        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&output)?)),
+        _ => print(&dyno_report::calibration_text(&output)),
     }
-    Ok(())
 }
