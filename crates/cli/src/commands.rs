@@ -60,8 +60,12 @@ impl<'a> Workshop<'a> {
         Ok(Self { common, catalogue, home, display: Display::new(common.quiet), board: None })
     }
 
+    /// The default plan's stacks and settings, without its canary, which only a run has.
     fn default_plan(&self) -> Result<Plan, Error> {
-        Ok(read_plan(&project().join("plans/default.toml"), &self.catalogue)?)
+        let mut plan = read_plan(&project().join("plans/default.toml"), &self.catalogue)?;
+        let canary = plan.design.canary.take();
+        plan.stacks.retain(|stack| Some(stack) != canary.as_ref());
+        Ok(plan)
     }
 
     /// The stacks that patterns mean, each once.

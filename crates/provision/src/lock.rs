@@ -28,6 +28,8 @@ pub struct LockOrder<'a> {
     pub names: &'a [String],
     /// Interpreters.
     pub interpreters: &'a [String],
+    /// Whether one of them that can't be had here is left out; what somebody named must be there.
+    pub lenient: bool,
     /// Whether to take the newest versions instead of those locked before.
     pub upgrade: bool,
 }
@@ -56,11 +58,14 @@ struct Resolver<'a> {
     upgrade: bool,
 }
 
-/// Makes locks.
+/// Makes locks; also why interpreters were left out.
 ///
 /// # Errors
 /// No folder of such a name, no such interpreter, no uv, requirements that contradict each other, or no network.
-pub fn lock(context: Context<'_>, order: &LockOrder<'_>) -> Result<Vec<Locked>, ProvisionError> {
+pub fn lock(
+    context: Context<'_>,
+    order: &LockOrder<'_>,
+) -> Result<(Vec<Locked>, Vec<String>), ProvisionError> {
     let all = folders(order.stacks);
     let name = |folder: &Path| folder.file_name().map_or(String::new(), |name| name.to_string_lossy().into());
     let chosen: Vec<PathBuf> = all
@@ -75,14 +80,21 @@ pub fn lock(context: Context<'_>, order: &LockOrder<'_>) -> Result<Vec<Locked>, 
         let what = format!("a folder {unknown} with a requirements.in under {}", order.stacks.display());
         return Err(ProvisionError::missing(what, format!("the folders are {}", names.join(", "))));
     }
-    let mut locked = Vec::new();
+    let (mut locked, mut left_out) = (Vec::new(), Vec::new());
     for interpreter in order.interpreters {
+        let program = match program(context, interpreter) {
+            Err(error @ ProvisionError::Missing { .. }) if order.lenient => {
+                left_out.push(error.to_string());
+                continue;
+            }
+            other => other?,
+        };
         let resolver = Resolver {
             context,
             uv: uv(context)?,
             cache: context.home.path().join("uv"),
             interpreter,
-            program: program(context, interpreter)?,
+            program,
             constraints: order.stacks.join(format!("constraints/{interpreter}.txt")),
             alone: order.alone,
             upgrade: order.upgrade,
@@ -96,7 +108,7 @@ pub fn lock(context: Context<'_>, order: &LockOrder<'_>) -> Result<Vec<Locked>, 
             locked.push(Locked { folder, interpreter: interpreter.clone(), impossible });
         }
     }
-    Ok(locked)
+    Ok((locked, left_out))
 }
 
 /// Folders with a `requirements.in`, two levels down, in order of path.

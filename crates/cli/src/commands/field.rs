@@ -78,10 +78,14 @@ pub fn lock(common: &Common, options: &LockOptions) -> Result<ExitCode, Error> {
         alone: &workshop.catalogue.alone(),
         names: &options.names,
         interpreters: &interpreters,
+        lenient: options.interpreters.is_empty(),
         upgrade: options.upgrade,
     };
-    let locked = dyno_provision::lock(context, &order)?;
+    let (locked, left_out) = dyno_provision::lock(context, &order)?;
     workshop.display.finish();
+    for why in &left_out {
+        eprintln!("left out: {why}");
+    }
     for one in &locked {
         let words = one.impossible.as_ref().map_or("locked".to_owned(), |why| format!("cannot run: {why}"));
         print(&format!("{:<34} {:<9} {words}\n", one.folder.display().to_string(), one.interpreter))?;
