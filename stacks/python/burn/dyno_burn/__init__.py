@@ -1,6 +1,6 @@
 """A known slowdown before an app, for calibration: each request burns some CPU time before the app sees it.
 
-DYNO_BURN_US says how many microseconds of CPU time of the thread, DYNO_BURN_MODULE which app, as `module:name`.
+DYNO_BURN_US says how many microseconds of CPU time of the thread, DYNO_BURN_MODULE which app (`module:name`).
 """
 
 import os
