@@ -11,6 +11,7 @@ pub mod child;
 pub mod claim;
 pub mod event;
 pub mod fingerprint;
+pub mod gate;
 pub mod histogram;
 pub mod history;
 pub mod interpreter;

@@ -35,6 +35,8 @@ pub struct Variant {
     pub connections: Option<u32>,
     /// CPU time that each request burns before the app sees it, in microseconds, 1 to 1,000,000: a known slowdown.
     pub burn_us: Option<u32>,
+    /// As it is in the base revision that `dyno gate` compares the work tree with.
+    pub base: bool,
     /// The same stack once more, as a null control.
     pub twin: bool,
 }
@@ -52,8 +54,15 @@ impl FromStr for Variant {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut variant = Self::default();
         for word in text.split(',') {
-            if word == "twin" && !variant.twin {
-                variant.twin = true;
+            let flag = match word {
+                "base" => Some(&mut variant.base),
+                "twin" => Some(&mut variant.twin),
+                _ => None,
+            };
+            if let Some(flag) = flag {
+                if std::mem::replace(flag, true) {
+                    return Err(());
+                }
                 continue;
             }
             let (key, value) = word.split_once('=').ok_or(())?;
@@ -80,7 +89,8 @@ impl fmt::Display for Variant {
             [("workers", self.workers), ("threads", self.threads), ("connections", self.connections)];
         let figures = figures.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
         let burn = self.burn_us.map(|us| format!("burn={us}us"));
-        let words: Vec<String> = figures.chain(burn).chain(self.twin.then(|| "twin".to_owned())).collect();
+        let flags = [("base", self.base), ("twin", self.twin)].into_iter().filter(|(_, is_set)| *is_set);
+        let words: Vec<String> = figures.chain(burn).chain(flags.map(|(word, _)| word.to_owned())).collect();
         f.write_str(&words.join(","))
     }
 }
@@ -135,7 +145,7 @@ impl From<StackPattern> for String {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "`{text}` isn't a stack: write app/server[/front][@interpreter][:variant], for instance `flask/uwsgi/nginx@3.13` or \
-     `flask/gunicorn:workers=4,threads=2` (a variant has workers, threads, connections, burn=30us, twin)"
+     `flask/gunicorn:workers=4,threads=2` (a variant has workers, threads, connections, burn=30us, base, twin)"
 )]
 pub struct StackNameError {
     /// What was written.
@@ -214,6 +224,11 @@ impl StackName {
         self.to_string().replace([',', '/', ':'], "+").replace('@', "+at+").replace('=', "-")
     }
 
+    /// The same stack as it is in the base revision.
+    pub fn base(&self) -> Self {
+        Self { variant: Variant { base: true, ..self.variant.clone() }, ..self.clone() }
+    }
+
     /// The same stack once more, under a name of its own.
     pub fn twin(&self) -> Self {
         Self { variant: Variant { twin: true, ..self.variant.clone() }, ..self.clone() }
@@ -242,6 +257,7 @@ mod tests {
             "a/b:workers=1,workers=2",
             "a/b:burn=3",
             "a/b:twin,twin",
+            "a/b:base,base",
         ];
         let names = ["", "flask", "flask/", "a/b/c/d", "a/b@", "a b/c", "../x/y", "a/b@3.13@x"];
         for text in names.into_iter().chain(variants) {
@@ -251,7 +267,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_back(text in "[a-z][a-z-]{0,8}/[a-z]{1,9}(/[a-z]{1,5})?(@[a-z0-9][a-z0-9.]{0,5})?(:workers=[1-9](,burn=[1-9]0us)?(,twin)?)?") {
+        fn text_and_back(text in "[a-z][a-z-]{0,8}/[a-z]{1,9}(/[a-z]{1,5})?(@[a-z0-9][a-z0-9.]{0,5})?(:workers=[1-9](,burn=[1-9]0us)?(,base)?(,twin)?)?") {
             let name: StackName = text.parse().unwrap();
             prop_assert_eq!(name.to_string(), text);
         }

@@ -60,6 +60,8 @@ pub struct Catalogue {
     servers: BTreeMap<String, ServerEntry>,
     workers: BTreeMap<String, WorkerEntry>,
     fronts: BTreeMap<String, FrontEntry>,
+    /// The same folder in another revision, for stacks of the variant `base`.
+    base: Option<Box<Catalogue>>,
 }
 
 /// Where a server listens in one stack, and how the front, if any, meets it there.
@@ -117,6 +119,7 @@ impl Catalogue {
             servers: BTreeMap::new(),
             workers: BTreeMap::new(),
             fronts: BTreeMap::new(),
+            base: None,
         };
         for folder in files(&stacks.join("fronts"))? {
             for path in files(&folder)? {
@@ -147,6 +150,11 @@ impl Catalogue {
             }
         }
         Ok(catalogue)
+    }
+
+    /// With another revision of the same folder, in which stacks of the variant `base` are looked up.
+    pub fn with_base(self, base: Self) -> Self {
+        Self { base: Some(Box::new(base)), ..self }
     }
 
     /// Every app on every server that serves its interface, without interpreters, in order of name: with the
@@ -287,8 +295,21 @@ impl Catalogue {
     /// What a name stands for.
     ///
     /// # Errors
-    /// An app, server or front that isn't there, or a choice that doesn't fit together, with what would.
+    /// An app, server or front that isn't there, or a choice that doesn't fit together, with what would; the variant `base`
+    /// in a catalogue that knows of no other revision.
     pub fn resolve(&self, name: &StackName) -> Result<ResolvedStack, PlanError> {
+        let unknown = |message: String| PlanError::UnknownStack { name: name.to_string(), message };
+        if name.variant.base {
+            let base = self.base.as_ref().ok_or_else(|| {
+                unknown("`base` is another revision of a stack, which `dyno gate` alone knows".to_owned())
+            })?;
+            return base.resolve_here(name);
+        }
+        self.resolve_here(name)
+    }
+
+    /// What a name stands for in this revision.
+    fn resolve_here(&self, name: &StackName) -> Result<ResolvedStack, PlanError> {
         let unknown = |message: String| PlanError::UnknownStack { name: name.to_string(), message };
         let list = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let app = self
@@ -401,6 +422,38 @@ impl ResolvedStack {
             }
         }
         found
+    }
+
+    /// The folders, and the files, whose bytes decide what runs: app, server, front, worker, locks, and what they import of
+    /// this catalogue. Of a compiled app that is every folder of `stacks/` that its toolchain builds.
+    ///
+    /// # Errors
+    /// A folder can't be read.
+    pub fn sources(&self) -> Result<Vec<PathBuf>, PlanError> {
+        let (app, worker) = (&self.app, self.worker.as_ref());
+        let mut found = vec![app.folder.clone(), self.server.folder.clone()];
+        found.extend(worker.map(|entry| entry.folder.clone()));
+        found.extend(self.front.as_ref().map(|entry| entry.folder.clone()));
+        let beside = app.folder.parent().unwrap_or(&app.folder);
+        let built = match app.app.language {
+            Language::Python => None,
+            Language::Go => Some("go.mod"),
+            Language::Rust => Some("Cargo.toml"),
+        };
+        match built {
+            None => {
+                let imported = app.app.python_path.iter();
+                let imported = imported.chain(worker.iter().flat_map(|entry| &entry.worker.python_path));
+                let burn = self.name.variant.burn_us.map(|_| "burn".to_owned());
+                found.extend(imported.chain(&burn).map(|folder| beside.join(folder)));
+            }
+            Some(file) => {
+                found.extend(files(beside)?.into_iter().filter(|folder| folder.join(file).is_file()))
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
     }
 
     /// Whether each of them has a lock for an interpreter, or the resolver's words why there is none.
@@ -521,6 +574,42 @@ mod tests {
         assert!(unix.contains(&"flask/gunicorn/nginx-unix".to_owned()));
         assert!(!unix.contains(&"flask/uwsgi/nginx-unix".to_owned()));
         assert!(catalogue().expand(&"x*/y*".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_variant_base_is_looked_up_in_the_other_revision() {
+        let name: StackName = "flask/gunicorn:base".parse().unwrap();
+        let error = catalogue().resolve(&name).unwrap_err().to_string();
+        assert!(error.contains("`dyno gate` alone"), "{error}");
+        let mut base = catalogue();
+        base.apps.get_mut("flask").unwrap().folder = PathBuf::from("elsewhere/python/flask");
+        let both = catalogue().with_base(base);
+        assert_eq!(both.resolve(&name).unwrap().app.folder, Path::new("elsewhere/python/flask"));
+        assert!(both.resolve(&"flask/gunicorn".parse().unwrap()).unwrap().app.folder.is_dir());
+    }
+
+    #[test]
+    fn a_stack_is_made_of_what_it_imports_too() {
+        let ends = |name: &str| -> Vec<String> {
+            let catalogue = catalogue();
+            let stack = catalogue.resolve(&name.parse().unwrap()).unwrap();
+            let under = |path: &PathBuf| path.strip_prefix(&catalogue.folder).unwrap().display().to_string();
+            stack.sources().unwrap().iter().map(under).collect()
+        };
+        let flask = ends("flask/gunicorn/nginx:burn=30us");
+        for folder in [
+            "python/flask",
+            "python/flask_common",
+            "python/core",
+            "python/burn",
+            "servers/gunicorn",
+            "workers/celery",
+        ] {
+            assert!(flask.contains(&folder.to_owned()), "{folder}: {flask:?}");
+        }
+        assert!(!ends("flask/gunicorn").contains(&"python/burn".to_owned()));
+        assert!(ends("go-bun/go").contains(&"go_core".to_owned()), "{:?}", ends("go-bun/go"));
+        assert!(!ends("go-bun/go").contains(&"rust_axum".to_owned()));
     }
 
     #[test]
