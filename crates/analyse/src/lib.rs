@@ -10,6 +10,7 @@ mod cells;
 pub mod claims;
 mod estimates;
 pub mod filter;
+pub mod gate;
 mod health;
 pub mod history;
 pub mod load;

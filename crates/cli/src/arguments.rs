@@ -1,6 +1,7 @@
 //! Options as written.
 
 mod calibrate;
+pub mod gate;
 mod load;
 pub mod truth;
 
@@ -105,6 +106,9 @@ pub enum Command {
     Verdict(VerdictOptions),
     /// How often a stack is told from itself, and a known slowdown found: sessions that anybody can repeat
     Calibrate(Box<CalibrateOptions>),
+    /// For CI: is a stack slower than in another git revision? Exits 0 (no), 1 (yes) or 2 (no verdict)
+    #[command(after_help = gate::CODES)]
+    Gate(Box<gate::GateOptions>),
     /// Prove that stacks answer the contract; time nothing
     Check(CheckOptions),
     /// Show stacks, operations and plans

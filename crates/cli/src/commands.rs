@@ -3,6 +3,7 @@
 mod calibrate;
 mod compare;
 mod field;
+mod gate;
 mod live;
 pub mod load;
 mod session;
@@ -35,6 +36,7 @@ use crate::{
 pub use calibrate::calibrate;
 pub use compare::compare;
 pub use field::{freeze, list, lock};
+pub use gate::{GateError, gate};
 pub use live::live;
 pub use truth::{SERVER as TRUTH_SERVER, truth};
 pub use up::{down, logs, order, ps, up};

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Compare(options) => commands::compare(&arguments.common, options),
         Command::Verdict(options) => commands::verdict(&arguments.common, options),
         Command::Calibrate(options) => commands::calibrate(&arguments.common, options),
+        Command::Gate(options) => commands::gate(&arguments.common, options),
         Command::Check(options) => commands::check(&arguments.common, options),
         Command::List(options) => commands::list(&arguments.common, options),
         Command::Doctor => commands::doctor(&arguments.common),

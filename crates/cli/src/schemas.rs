@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use dyno_model::{
     calibration::{Calibration, CalibrationOutput},
     claim::{ClaimResult, VerdictRecord},
+    gate::GateOutput,
     output::{AcrossOutput, CheckOutput, ListOutput, LoadOutput, RunOutput},
     record::{Block, Run},
 };
@@ -20,6 +21,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("check", schema_for!(CheckOutput)),
         ("run", schema_for!(RunOutput)),
         ("compare", schema_for!(AcrossOutput)),
+        ("gate", schema_for!(GateOutput)),
         ("load", schema_for!(LoadOutput)),
         ("verdict", schema_for!(Vec<ClaimResult>)),
         ("record-verdict", schema_for!(VerdictRecord)),

@@ -69,13 +69,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// A folder can't be made.
     pub fn new(order: Order<'a>, logs: &Path) -> Result<Self, LabError> {
-        let own = std::process::id().to_string();
-        let mut base = order.home.path().join("run");
-        if base.as_os_str().len() > LONGEST_FOLDER {
-            base = std::env::temp_dir().join("dyno-run");
-        }
-        remove_stale(&base);
-        let folder = base.join(own);
+        let folder = own_folder(order.home);
         fs::create_dir_all(&folder)
             .map_err(|source| ProvisionError::Io { path: folder.display().to_string(), source })?;
         let supervisor = Supervisor::new(SupervisorOptions {
@@ -131,6 +125,17 @@ impl Drop for Bench<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The folder of this process, for what nobody needs after it; it may not be there yet. Folders of dynos that live no longer are
+/// removed.
+pub fn own_folder(home: &Home) -> PathBuf {
+    let mut base = home.path().join("run");
+    if base.as_os_str().len() > LONGEST_FOLDER {
+        base = std::env::temp_dir().join("dyno-run");
+    }
+    remove_stale(&base);
+    base.join(std::process::id().to_string())
 }
 
 /// Folders of dynos that live no longer.

@@ -20,7 +20,7 @@ mod stub_status;
 mod up;
 mod upkeep;
 
-pub use bench::{Bench, Order};
+pub use bench::{Bench, Order, own_folder};
 pub use desk::{Desk, OrderError};
 pub use error::LabError;
 pub use field::{Installed, field, packages};

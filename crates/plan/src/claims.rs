@@ -29,6 +29,7 @@ use dyno_model::claim::Claim;
 
 use crate::{Catalogue, PlanError};
 
+pub use quantity::nearest;
 pub use text::ClaimError;
 
 /// A file of claims.

@@ -10,7 +10,7 @@ mod order;
 pub mod traffic;
 
 pub use catalogue::{AppEntry, Catalogue, FrontEntry, Meeting, ResolvedStack, ServerEntry, WorkerEntry};
-pub use claims::{ClaimError, ClaimFile, parse_claims, read_claims};
+pub use claims::{ClaimError, ClaimFile, nearest, parse_claims, read_claims};
 pub use error::PlanError;
 pub use file::{PlanFile, PlanSummary, find_plan, list_plans, read_plan, timed};
 pub use interpreters::read_interpreters;

@@ -6,6 +6,7 @@ mod axis;
 mod calibration;
 mod csv;
 mod figures;
+mod gate;
 mod load;
 mod markdown;
 mod page;
@@ -17,6 +18,7 @@ mod verdict;
 
 pub use across::{csv_across, markdown_across, table_across};
 pub use calibration::{calibration_markdown, calibration_text, session_words};
+pub use gate::{gate_markdown, gate_text};
 pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
 pub use markdown::markdown;
 pub use page::{html, html_across};

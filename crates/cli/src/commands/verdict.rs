@@ -145,7 +145,7 @@ fn measure(
         if open { analysis.to_next_look() } else { 0 }
     };
     match session::measure_while(workshop, &plan, &run, resumed, &pace) {
-        Ok(finished) => view::write(&run, &finished.run, &finished.blocks),
+        Ok(finished) => view::keep(&run, &finished.run, &finished.blocks).map(drop),
         Err(error) if STOP.load(std::sync::atomic::Ordering::Relaxed) => {
             drop(error);
             Ok(())

@@ -16,19 +16,19 @@ use crate::{
 };
 
 /// Analyses, and writes `results.json` and the report.
-pub fn write(folder: &RunFolder, run: &Run, blocks: &[Block]) -> Result<(), Error> {
+/// Analyses, and writes `results.json` and the report.
+pub fn keep(folder: &RunFolder, run: &Run, blocks: &[Block]) -> Result<(Analysis, RunOutput), Error> {
     let analysis = analyse(run, blocks);
-    folder.write_results(&output(folder, run, &analysis))?;
-    Ok(folder.write_report(&dyno_report::html(run, &analysis))?)
+    let output = output(folder, run, &analysis);
+    folder.write_results(&output)?;
+    folder.write_report(&dyno_report::html(run, &analysis))?;
+    Ok((analysis, output))
 }
 
 /// Analyses, writes `results.json` and the report, prints the table or the JSON object. Returns whether a stack of the plan
 /// isn't, or isn't wholly, in the results.
 pub fn show(common: &Common, folder: &RunFolder, run: &Run, blocks: &[Block]) -> Result<bool, Error> {
-    let analysis = analyse(run, blocks);
-    let output = output(folder, run, &analysis);
-    folder.write_results(&output)?;
-    folder.write_report(&dyno_report::html(run, &analysis))?;
+    let (analysis, output) = keep(folder, run, blocks)?;
     match common.format {
         Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&output)?))?,
         Format::Md => print(&dyno_report::markdown(run, &analysis))?,

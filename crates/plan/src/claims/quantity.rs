@@ -252,7 +252,7 @@ fn count(key: &str, value: &str, most: u32) -> Result<u32, (String, &'static str
 }
 
 /// Names like `word`, the nearest first, at most `most`.
-fn nearest(word: &str, names: impl Iterator<Item = String>, most: usize) -> Vec<String> {
+pub fn nearest(word: &str, names: impl Iterator<Item = String>, most: usize) -> Vec<String> {
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(word, name);
     // Below half of the letters in common it is no mistyping.
     let mut near: Vec<(f64, String)> =
