@@ -59,7 +59,7 @@ pub struct GateOutput {
     pub rows: Vec<GateRow>,
     /// Complete blocks.
     pub blocks: u32,
-    /// How far the numbers may be trusted, and why not farther.
+    /// What makes the numbers less sure, besides the reason.
     pub trust: Vec<String>,
     /// What differs between the two sides besides the files, for instance the interpreter.
     pub notes: Vec<String>,

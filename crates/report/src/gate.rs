@@ -6,6 +6,8 @@ use dyno_model::gate::{GateDecision, GateOutput, GateRow};
 
 /// Files that a summary names before it only counts.
 const FILES: usize = 10;
+/// Facts of the machine that a summary gives; the report has all of them.
+const FACTS: [&str; 6] = ["cpu", "cpus", "memory", "system", "kernel", "hypervisor"];
 
 const fn word(decision: GateDecision) -> &'static str {
     match decision {
@@ -114,7 +116,8 @@ pub fn gate_markdown(output: &GateOutput) -> String {
         points.push(format!("again: {}", code(&output.command.join(" "))));
     }
     if !output.machine.is_empty() {
-        let facts = output.machine.iter().map(|(name, value)| format!("{name} {value}"));
+        let fact = |name: &&str| Some(format!("{name} {}", output.machine.get(*name)?));
+        let facts = FACTS.iter().filter_map(fact);
         points.push(format!("machine: {}", prose(&facts.collect::<Vec<_>>().join("; "))));
     }
     text += "\n";

@@ -181,11 +181,12 @@ fn measure(workshop: &Workshop<'_>, options: &GateOptions, output: &mut GateOutp
     let (analysis, kept) = view::keep(&folder, &finished.run, &finished.blocks)?;
     output.rows = judge::rows(&finished.run, &analysis, &metrics, options.delta);
     output.blocks = analysis.blocks;
-    output.trust.clone_from(&analysis.trust.reasons);
     output.machine.clone_from(&finished.run.fingerprint.machine);
     (output.folder, output.report) = (Some(kept.folder), Some(kept.report));
     output.notes = notes(&finished.run, &options.stack);
     let (decision, reason) = conclude(&analysis, output, options.delta);
+    let reasons = analysis.trust.reasons.iter().filter(|one| !reason.contains(*one));
+    output.trust = reasons.cloned().collect();
     decide(output, decision, reason);
     Ok(finished.stopped)
 }
@@ -226,7 +227,13 @@ fn conclude(analysis: &Analysis, output: &GateOutput, delta: f64) -> (GateDecisi
     };
     let reason = match decision {
         GateDecision::Slower => format!("slower by more than {percent} %: {}", of(GateDecision::Slower)),
-        GateDecision::NoVerdict => of(GateDecision::NoVerdict),
+        GateDecision::NoVerdict => match output.rows.as_slice() {
+            // What speaks against the whole run is said once.
+            [first, others @ ..] if others.iter().all(|row| row.reason == first.reason) => {
+                first.reason.clone()
+            }
+            _ => of(GateDecision::NoVerdict),
+        },
         _ => format!("any slowdown is below {percent} %"),
     };
     (decision, reason)
@@ -236,7 +243,9 @@ fn conclude(analysis: &Analysis, output: &GateOutput, delta: f64) -> (GateDecisi
 fn notes(run: &Run, stack: &StackName) -> Vec<String> {
     let about = |name: &StackName| run.prepared.iter().find(|one| one.stack == *name).map(|one| &one.about);
     let Some((tree, base)) = about(stack).zip(about(&stack.base())) else { return Vec::new() };
-    let changed = tree.iter().filter(|(key, value)| base.get(*key) != Some(*value));
+    // Every process has a number of its own.
+    let changed =
+        tree.iter().filter(|(key, _)| *key != "pid").filter(|(key, value)| base.get(*key) != Some(*value));
     let was = |key: &String| base.get(key).map_or("nothing", String::as_str);
     changed.map(|(key, value)| format!("{key}: {value}, in the base {}", was(key))).collect()
 }

@@ -51,9 +51,9 @@ impl Repository {
         let listed = git(&self.top, &["for-each-ref", "--format=%(refname:short)"]);
         let listed = listed.map(|found| String::from_utf8_lossy(&found.stdout).into_owned());
         let listed = listed.unwrap_or_default();
-        let names = listed.lines().map(str::to_owned).chain(["HEAD~1".to_owned()]);
-        let near = dyno_plan::nearest(name, names, 3);
-        let near = if near.is_empty() { vec!["main".to_owned(), "HEAD~1".to_owned()] } else { near };
+        let names = || listed.lines().chain(["HEAD~1"]).filter(|known| *known != name).map(str::to_owned);
+        let near = dyno_plan::nearest(name, names(), 3);
+        let near = if near.is_empty() { names().take(3).collect() } else { near };
         near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     }
 
