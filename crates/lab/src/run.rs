@@ -115,8 +115,20 @@ fn carry_out(
     dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
     let work =
         BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
-    measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
+    if !run.plan.design.looks || has_both_sides(&run) {
+        measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
+    }
     Ok(Finished { run, blocks, stopped: bench.stopped() })
+}
+
+/// Whether a comparison that ends with a verdict has its baseline, and something else than the canary against it. One that
+/// lost a side can't have any, and would last until its budget is spent.
+fn has_both_sides(run: &Run) -> bool {
+    let plan = &run.plan;
+    let proven = |stack: &StackName| run.prepared.iter().any(|one| one.stack == *stack);
+    let against =
+        |stack: &&StackName| **stack != plan.baseline && Some(*stack) != plan.design.canary.as_ref();
+    proven(&plan.baseline) && plan.stacks.iter().filter(against).any(proven)
 }
 
 /// Blocks until the plan has enough of them, and more while its budget lasts.
