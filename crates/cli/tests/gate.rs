@@ -1,6 +1,7 @@
 //! `dyno gate` on a git repository of its own: what it decides, and what bad input meets.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[expect(dead_code, reason = "this test needs a part of it")]
 mod bench;
 
 use std::{fs, path::PathBuf, process::Command};
