@@ -9,7 +9,7 @@ use std::{
 };
 
 use dyno_model::{
-    StackPattern,
+    StackName, StackPattern,
     output::{ListOutput, ListRow},
 };
 use dyno_plan::list_plans;
@@ -114,7 +114,8 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
     let by_name = !options.stacks.is_empty() && !options.stacks.iter().any(StackPattern::is_pattern);
     let mut frozen: BTreeMap<String, Frozen> = BTreeMap::new();
     for stack in stacks {
-        let name = stack.name.to_string();
+        // A front brings no distributions.
+        let name = StackName { front: None, ..stack.name.clone() }.to_string();
         match dyno_lab::packages(context, stack, &plan) {
             Ok(Some(installed)) => {
                 let of = frozen.entry(installed.interpreter).or_default();
