@@ -20,6 +20,8 @@ fn calibration(sessions: Vec<Session>) -> Calibration {
             connections: 64,
             slice: Span::milliseconds(250),
             slices: 16,
+            placebo: false,
+            guard: None,
             warm_up: Span::seconds(2),
             burn_blocks: 3,
         },

@@ -20,6 +20,7 @@ pub mod pictures;
 pub mod placebo;
 pub mod quads;
 pub mod ranks;
+pub mod rehearsal;
 pub mod scaling;
 mod self_checks;
 mod sentences;

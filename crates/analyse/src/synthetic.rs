@@ -59,6 +59,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
                 seed: Some(1),
                 looks: false,
                 canary: None,
+                rehearsal: None,
             },
             throughput: Throughput { connections: 64, idle: 0, slice: Span::milliseconds(250), slices: 2 },
             latency: Some(Latency {

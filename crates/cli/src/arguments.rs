@@ -8,7 +8,10 @@ pub mod truth;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dyno_model::{Operation, Rate, Span, StackPattern, plan::Pooler};
+use dyno_model::{
+    Operation, Rate, Span, StackPattern,
+    plan::{Plan, Pooler},
+};
 use dyno_provision::BrokerChoice;
 
 pub use calibrate::CalibrateOptions;
@@ -208,6 +211,50 @@ pub struct CompareOptions {
     /// Leave out the canary, a twin of B that must not be told from it: a third less time, and less trust
     #[arg(long)]
     pub no_canary: bool,
+    /// How slices and warm-up are chosen.
+    #[command(flatten)]
+    pub timing: Timing,
+}
+
+/// How long slices and warm-ups are.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Timing {
+    /// Length of a slice, instead of the one that a placebo chooses: a minute of one stack against itself
+    #[arg(long, value_name = "SPAN")]
+    pub slice: Option<Span>,
+    /// Warm-up of each stack in each block, shared out over the operations [default: 2s]
+    #[arg(long, value_name = "SPAN", conflicts_with = "measure_warm_up")]
+    pub warm_up: Option<Span>,
+    /// First measure how long each stack must be warmed up: five starts of 30 s each
+    #[arg(long)]
+    pub measure_warm_up: bool,
+    /// Slices of each stack and operation in a block: for tests
+    #[arg(long, hide = true)]
+    pub slices: Option<u32>,
+}
+
+/// What is looked at before the first block.
+#[derive(Clone, Copy, Debug)]
+pub struct Rehearsed {
+    /// The baseline against itself: it chooses the slices.
+    pub placebo: bool,
+    /// The warm-up of each stack.
+    pub warm_up: bool,
+}
+
+impl Timing {
+    /// The plan with what was said.
+    pub fn of(self, mut plan: Plan) -> Plan {
+        plan.throughput.slice = self.slice.unwrap_or(plan.throughput.slice);
+        plan.throughput.slices = self.slices.unwrap_or(plan.throughput.slices);
+        plan.design.warm_up = self.warm_up.unwrap_or(plan.design.warm_up);
+        plan
+    }
+
+    /// What is left to look at before the first block.
+    pub const fn rehearsed(self) -> Rehearsed {
+        Rehearsed { placebo: self.slice.is_none(), warm_up: self.measure_warm_up }
+    }
 }
 
 /// Options of `dyno verdict`.
@@ -228,6 +275,9 @@ pub struct VerdictOptions {
     /// Only say which sessions would be measured
     #[arg(long)]
     pub dry_run: bool,
+    /// How slices and warm-up are chosen.
+    #[command(flatten)]
+    pub timing: Timing,
 }
 
 /// Options of `dyno check`.

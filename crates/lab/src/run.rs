@@ -121,14 +121,15 @@ fn carry_out(
     Ok(Finished { run, blocks, stopped: bench.stopped() })
 }
 
-/// Whether a comparison that ends with a verdict has its baseline, and something else than the canary against it. One that
-/// lost a side can't have any, and would last until its budget is spent.
+/// Whether a comparison that ends with a verdict has its baseline, and something else than the canary against it where the
+/// plan has that. One that lost a side can't have any, and would last until its budget is spent.
 fn has_both_sides(run: &Run) -> bool {
     let plan = &run.plan;
     let proven = |stack: &StackName| run.prepared.iter().any(|one| one.stack == *stack);
     let against =
         |stack: &&StackName| **stack != plan.baseline && Some(*stack) != plan.design.canary.as_ref();
-    proven(&plan.baseline) && plan.stacks.iter().filter(against).any(proven)
+    let mut others = plan.stacks.iter().filter(against).peekable();
+    proven(&plan.baseline) && (others.peek().is_none() || others.any(proven))
 }
 
 /// Blocks until the plan has enough of them, and more while its budget lasts.
@@ -260,7 +261,8 @@ fn describe(
     let broker = bench.started_broker().into_iter().flat_map(|broker| &broker.facts);
     software.extend(broker.map(|(name, value)| (format!("broker: {name}"), value.clone())));
     let names: Vec<StackName> = stacks.iter().map(|one| one.stack.clone()).collect();
-    let (grouping, warnings) = grouping_of(bench, &names, &proven.memory_bytes);
+    let (grouping, mut warnings) = grouping_of(bench, &names, &proven.memory_bytes);
+    warnings.extend(plan.design.rehearsal.iter().flat_map(|choice| choice.warnings.clone()));
     let fingerprint = Fingerprint { machine: machine_facts(), software };
     let mut run = Run {
         format: FORMAT,

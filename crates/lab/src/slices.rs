@@ -16,6 +16,7 @@ use dyno_model::{
     load::{Expect, ExpectBody, Pacing, Request, SliceOutcome, Target},
     plan::Plan,
     record::{MachineSample, ServerStats, Slice, SliceLoad},
+    rehearsal::BIN_MS,
     self_check,
 };
 use dyno_plan::{SliceKind, SlicePlan};
@@ -125,6 +126,40 @@ impl Connections {
             refuse_failures(operation, &outcome)?;
         }
         Ok(())
+    }
+}
+
+impl Connections {
+    /// A saturated closed loop: requests sent in each bin of [`BIN_MS`] after the warm-up, and the 99th percentile of answers
+    /// in microseconds.
+    pub fn trace(
+        &mut self,
+        plan: &Plan,
+        operation: Operation,
+        warm_up: Duration,
+        length: Duration,
+        stop: &AtomicBool,
+    ) -> Result<(Vec<u64>, f64), String> {
+        let requests = &self.requests[&operation];
+        let slice = closed(plan.throughput.connections, warm_up + length, warm_up, stop);
+        let bins = length.as_millis() as usize / BIN_MS as usize;
+        let (mut counts, mut next, begin) = (vec![0u64; bins], 0, Instant::now());
+        // A saturated loop sends one request for each answer.
+        let mut order = || {
+            let bin =
+                begin.elapsed().checked_sub(warm_up).map(|at| at.as_millis() as usize / BIN_MS as usize);
+            if let Some(count) = bin.and_then(|bin| counts.get_mut(bin)) {
+                *count += 1;
+            }
+            next += 1;
+            next
+        };
+        let outcome = self
+            .engine
+            .closed(requests, &mut order, slice, &mut |_| {})
+            .map_err(|error| error.to_string())?;
+        refuse_failures(operation, &outcome)?;
+        Ok((counts, outcome.latency.quantile_ns(0.99).unwrap_or(0) as f64 / 1e3))
     }
 }
 

@@ -56,6 +56,12 @@ pub struct CalibrationSetting {
     pub slice: Span,
     /// Slices of each stack in a block.
     pub slices: u32,
+    /// Whether a placebo chooses length, number and guard of slices, before the first session.
+    #[serde(default)]
+    pub placebo: bool,
+    /// Beginning of each slice that isn't counted; `None` for the plan's own.
+    #[serde(default)]
+    pub guard: Option<Span>,
     /// Warm-up of each stack in each block.
     pub warm_up: Span,
     /// Blocks that the size of the slowdown rests on.

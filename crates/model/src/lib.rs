@@ -20,6 +20,7 @@ pub mod operation;
 pub mod output;
 pub mod plan;
 pub mod record;
+pub mod rehearsal;
 pub mod scaling;
 pub mod self_check;
 pub mod shift;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Operation, Rate, Span, StackName};
+use crate::{Operation, Rate, Span, StackName, rehearsal::Choice};
 
 /// Stacks x operations x load, with budgets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -113,7 +113,7 @@ impl std::str::FromStr for Pooler {
 }
 
 /// Blocks and slices, as METHOD names them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Design {
     /// Fewest blocks, at least 8 for an interval that may be called one.
     pub blocks: u32,
@@ -134,6 +134,9 @@ pub struct Design {
     /// The canary: a twin of another stack that must not be told from it, or the run allows no verdict.
     #[serde(default)]
     pub canary: Option<StackName>,
+    /// What was chosen from what was looked at before the first block; `None` where nothing was.
+    #[serde(default)]
+    pub rehearsal: Option<Choice>,
 }
 
 /// Closed-loop slices that saturate.

@@ -304,6 +304,7 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
             seed: design.seed,
             looks: design.looks,
             canary,
+            rehearsal: None,
         },
         throughput: Throughput {
             connections: throughput.connections,

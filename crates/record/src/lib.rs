@@ -4,6 +4,7 @@
 //! runs/2026-11-24T12-00-00Z-default/
 //!   run.json           dyno_model::record::Run: plan, seed, fingerprint, proofs
 //!   blocks/0000.json   dyno_model::record::Block, written when the block ends, at once or not at all
+//!   rehearsal.json     dyno_model::rehearsal::Rehearsal: what was looked at before the first block, if anything was
 //!   results.json       dyno_model::output::RunOutput
 //!   report.html        the page
 //!   logs/              what the children said
@@ -20,6 +21,7 @@ use std::{
 use dyno_model::{
     output::RunOutput,
     record::{Block, FORMAT, Run},
+    rehearsal::Rehearsal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -149,6 +151,23 @@ impl RunFolder {
     /// The disk refuses; what was there before is still there.
     pub fn write_run(&self, run: &Run) -> Result<(), RecordError> {
         self.write_json("run.json", run)
+    }
+
+    /// Writes `rehearsal.json`.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write_rehearsal(&self, rehearsal: &Rehearsal) -> Result<(), RecordError> {
+        self.write_json("rehearsal.json", rehearsal)
+    }
+
+    /// Reads `rehearsal.json`; `None` where nothing was looked at before the first block.
+    ///
+    /// # Errors
+    /// Unreadable, damaged, or from a newer dyno.
+    pub fn read_rehearsal(&self) -> Result<Option<Rehearsal>, RecordError> {
+        let path = self.path.join("rehearsal.json");
+        if path.is_file() { read_versioned(&path, FORMAT).map(Some) } else { Ok(None) }
     }
 
     /// Writes one block.

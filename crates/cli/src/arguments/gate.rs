@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dyno_model::{Operation, Span, StackName, output::Metric};
 
+use super::Timing;
+
 /// Shown under the options.
 pub const CODES: &str = "\
 The stack as it is in the work tree, uncommitted changes too, is measured against the same stack in the base revision:
@@ -53,12 +55,9 @@ pub struct GateOptions {
     /// Leave out the canary, a twin of the base that must not be told from it
     #[arg(long)]
     pub no_canary: bool,
-    /// Length of a slice; for tests
-    #[arg(long, hide = true)]
-    pub slice: Option<Span>,
-    /// Warm-up of each stack in each block; for tests
-    #[arg(long, hide = true)]
-    pub warm_up: Option<Span>,
+    /// How slices and warm-up are chosen.
+    #[command(flatten)]
+    pub timing: Timing,
 }
 
 /// What may decide.

@@ -18,7 +18,7 @@ use dyno_record::CalibrationFolder;
 
 use super::{Workshop, command_to_repeat, compare::Duet, session};
 use crate::{
-    arguments::{CalibrateOptions, Common, Format},
+    arguments::{CalibrateOptions, Common, Format, Rehearsed},
     exit::{self, Error},
     output::print,
     stop::STOP,
@@ -87,6 +87,8 @@ fn begin(
         connections: options.connections,
         slice: options.slice.unwrap_or(Span::milliseconds(250)),
         slices: options.slices.unwrap_or(SLICES),
+        placebo: options.slice.is_none(),
+        guard: None,
         warm_up: options.warm_up.unwrap_or(Span::seconds(2)),
         burn_blocks: BURN_BLOCKS,
     };
@@ -161,10 +163,18 @@ fn go_on(
 fn measure_burn(
     workshop: &Workshop<'_>,
     folder: &CalibrationFolder,
-    calibration: &Calibration,
+    calibration: &mut Calibration,
 ) -> Result<Option<BurnSize>, Error> {
     let (run_folder, resumed) = folder.session(BURN_RUN)?;
-    let plan = plan_of(workshop, calibration, None, u32::MAX)?;
+    let mut plan = plan_of(workshop, calibration, None, u32::MAX)?;
+    if calibration.setting.placebo && !resumed {
+        let wanted = Rehearsed { placebo: true, warm_up: false };
+        plan = session::rehearse(workshop, &plan, &run_folder, wanted)?;
+        let setting = &mut calibration.setting;
+        (setting.slice, setting.slices) = (plan.throughput.slice, plan.throughput.slices);
+        setting.guard = Some(plan.design.guard);
+        folder.write(calibration)?;
+    }
     let finished = session::measure(workshop, &plan, &run_folder, resumed)?;
     if finished.stopped {
         return Ok(None);
@@ -216,6 +226,7 @@ fn plan_of(
     plan.throughput.slice = setting.slice;
     plan.throughput.slices = setting.slices;
     plan.design.warm_up = setting.warm_up;
+    plan.design.guard = setting.guard.unwrap_or(plan.design.guard);
     if session.is_none() {
         plan.design.looks = false;
         (plan.design.blocks, plan.design.most_blocks) = (setting.burn_blocks, setting.burn_blocks);

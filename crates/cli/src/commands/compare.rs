@@ -74,6 +74,7 @@ impl Duet {
                 seed: self.seed,
                 looks: true,
                 canary: canary.clone(),
+                rehearsal: None,
             },
             throughput: Throughput {
                 connections: self.connections,
@@ -135,7 +136,9 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
         canary: !options.no_canary && !same,
     }
     .plan();
+    let plan = options.timing.of(plan);
     let folder = session::new_folder(common, &plan.name)?;
+    let plan = session::rehearse(&workshop, &plan, &folder, options.timing.rehearsed())?;
     let finished = session::measure(&workshop, &plan, &folder, false)?;
     let failed = view::show(common, &folder, &finished.run, &finished.blocks)?;
     if finished.stopped {

@@ -172,6 +172,7 @@ fn measure(workshop: &Workshop<'_>, options: &GateOptions, output: &mut GateOutp
     let mut metrics: Vec<Metric> = options.metrics.iter().map(|one| one.metric()).collect();
     metrics.dedup();
     let folder = session::new_folder(workshop.common, &plan.name)?;
+    let plan = session::rehearse(workshop, &plan, &folder, options.timing.rehearsed())?;
     let pace = |run: &Run, blocks: &[Block]| {
         let analysis = analyse(run, blocks);
         let open = judge::is_open(&judge::rows(run, &analysis, &metrics, options.delta));
@@ -195,7 +196,7 @@ fn plan(workshop: &Workshop<'_>, options: &GateOptions) -> Result<Plan, Error> {
     let mut seen = BTreeSet::new();
     let operations: Vec<Operation> =
         options.operations.iter().copied().filter(|&operation| seen.insert(operation)).collect();
-    let mut plan = Duet {
+    let plan = Duet {
         name: "gate".to_owned(),
         stacks: vec![options.stack.clone(), options.stack.base()],
         operations,
@@ -208,9 +209,7 @@ fn plan(workshop: &Workshop<'_>, options: &GateOptions) -> Result<Plan, Error> {
         canary: !options.no_canary,
     }
     .plan();
-    plan.throughput.slice = options.slice.unwrap_or(plan.throughput.slice);
-    plan.design.warm_up = options.warm_up.unwrap_or(plan.design.warm_up);
-    Ok(plan)
+    Ok(options.timing.of(plan))
 }
 
 /// The decision over all rows, in words.

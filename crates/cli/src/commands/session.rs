@@ -1,16 +1,23 @@
 //! One session of measuring: a plan into a run folder, with the numbers deciding when it ends where the plan says so.
 
-use dyno_analyse::analyse;
-use dyno_lab::{Finished, Pace};
+use std::time::Duration;
+
+use dyno_analyse::{analyse, rehearsal::choose};
+use dyno_lab::{Finished, Pace, TraceOrder};
 use dyno_model::{
+    StackName,
     output::Metric,
     plan::Plan,
-    record::{Block, Run},
+    record::{Block, FORMAT, Run},
+    rehearsal::{Rehearsal, TracePurpose},
 };
 use dyno_record::RunFolder;
 
 use super::Workshop;
-use crate::{arguments::Common, exit::Error};
+use crate::{
+    arguments::{Common, Rehearsed},
+    exit::Error,
+};
 
 /// A folder for a new run, named by time and plan.
 pub fn new_folder(common: &Common, name: &str) -> Result<RunFolder, Error> {
@@ -26,6 +33,71 @@ pub fn measure(
     resumed: bool,
 ) -> Result<Finished, Error> {
     measure_while(workshop, plan, folder, resumed, &blocks_to_do)
+}
+
+/// Longest trace of one stack before a session whose slices it chooses: METHOD's minute.
+const PLACEBO: Duration = Duration::from_secs(60);
+/// Of a budget at most this part is for the placebo.
+const PLACEBO_SHARE: u32 = 10;
+/// How long answers of the other stacks are looked at, for the guard.
+const ANSWERS: Duration = Duration::from_secs(2);
+/// Fresh starts of each stack in which its warm-up is looked at, and how long.
+const WARM_UP_RUNS: u32 = 5;
+const WARM_UP_RUN: Duration = Duration::from_secs(30);
+
+/// The plan with slices, guard and warm-up as traces choose them, which are kept in the run's folder.
+pub fn rehearse(
+    workshop: &Workshop<'_>,
+    plan: &Plan,
+    folder: &RunFolder,
+    wanted: Rehearsed,
+) -> Result<Plan, Error> {
+    let orders = traces_of(plan, wanted);
+    if orders.is_empty() {
+        return Ok(plan.clone());
+    }
+    let logs = folder.logs();
+    let traces = workshop
+        .with_bench(plan, &logs, false, |bench| dyno_lab::rehearse(bench, &orders))
+        .inspect_err(|_| folder.discard_if_empty())?;
+    let chosen = choose(plan, &traces);
+    folder.write_rehearsal(&Rehearsal { format: FORMAT, traces })?;
+    if !workshop.common.quiet {
+        let words = chosen.design.rehearsal.iter().flat_map(|choice| &choice.words);
+        words.for_each(|words| eprintln!("{words}"));
+    }
+    Ok(chosen)
+}
+
+fn traces_of(plan: &Plan, wanted: Rehearsed) -> Vec<TraceOrder> {
+    let own: Vec<&StackName> = plan.stacks.iter().filter(|stack| !stack.variant.twin).collect();
+    let order = |purpose, stack: &StackName, operation, warm_up, length| TraceOrder {
+        purpose,
+        stack: stack.clone(),
+        operation,
+        warm_up,
+        length,
+    };
+    let mut orders = Vec::new();
+    if wanted.warm_up {
+        let runs = (0..WARM_UP_RUNS).flat_map(|_| &own);
+        orders.extend(runs.map(|stack| {
+            order(TracePurpose::WarmUp, stack, plan.operations[0], Duration::ZERO, WARM_UP_RUN)
+        }));
+    }
+    if wanted.placebo {
+        let pairs =
+            own.iter().flat_map(|stack| plan.operations.iter().map(move |&operation| (stack, operation)));
+        orders.extend(pairs.map(|(stack, operation)| {
+            let anchor = **stack == plan.baseline && operation == plan.operations[0];
+            let (purpose, length) = match anchor {
+                true => (TracePurpose::Placebo, PLACEBO.min(plan.design.budget.0 / PLACEBO_SHARE)),
+                false => (TracePurpose::Answers, ANSWERS),
+            };
+            order(purpose, stack, operation, plan.design.warm_up.0, length)
+        }));
+    }
+    orders
 }
 
 /// The same, with a pace of the caller's own.

@@ -17,7 +17,7 @@ use dyno_record::{RunFolder, write_atomically};
 
 use super::{Workshop, command_to_repeat, compare::Duet, session, view};
 use crate::{
-    arguments::{Common, Format, VerdictOptions},
+    arguments::{Common, Format, Timing, VerdictOptions},
     exit::{self, Error},
     output::print,
     stop::STOP,
@@ -48,7 +48,7 @@ pub fn verdict(common: &Common, options: &VerdictOptions) -> Result<ExitCode, Er
         if record.sessions[index].done {
             continue;
         }
-        measure(&workshop, &folder, &mut record, index)?;
+        measure(&workshop, options.timing, &folder, &mut record, index)?;
         if STOP.load(std::sync::atomic::Ordering::Relaxed) {
             eprintln!("stopped; go on with: dyno verdict --resume {}", folder.display());
             return Ok(ExitCode::from(exit::STOPPED));
@@ -121,13 +121,13 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 /// Measures one session, or goes on with it. What keeps it from being measured is its claims' reason.
 fn measure(
     workshop: &Workshop<'_>,
+    timing: Timing,
     folder: &Path,
     record: &mut VerdictRecord,
     index: usize,
 ) -> Result<(), Error> {
     let one = record.sessions[index].clone();
     eprintln!("session {} of {}: {}", index + 1, record.sessions.len(), one.claims.join("; "));
-    let plan = plan_of(workshop, record, &one, index)?;
     let (run, resumed) = match &one.run {
         Some(name) => {
             (RunFolder::open(folder, Path::new(name)).or_else(|_| RunFolder::create(folder, name))?, true)
@@ -137,6 +137,13 @@ fn measure(
     let resumed = resumed && run.read_run().is_ok();
     record.sessions[index].run = Some(run.name());
     write(folder, record)?;
+    let plan = match resumed {
+        true => Ok(run.read_run()?.plan),
+        false => {
+            let plan = timing.of(plan_of(workshop, record, &one, index)?);
+            session::rehearse(workshop, &plan, &run, timing.rehearsed())
+        }
+    };
     let claims = sessions::claims_of(record, index);
     let pace = |head: &_, blocks: &[_]| {
         let analysis = analyse(head, blocks);
@@ -144,7 +151,7 @@ fn measure(
         let open = open.iter().any(|judged| judged.decision == ClaimDecision::Inconclusive);
         if open { analysis.to_next_look() } else { 0 }
     };
-    match session::measure_while(workshop, &plan, &run, resumed, &pace) {
+    match plan.and_then(|plan| session::measure_while(workshop, &plan, &run, resumed, &pace)) {
         Ok(finished) => view::keep(&run, &finished.run, &finished.blocks).map(drop),
         Err(error) if STOP.load(std::sync::atomic::Ordering::Relaxed) => {
             drop(error);

@@ -123,6 +123,10 @@ pub fn method(run: &Run) -> Markup {
                 @if let Some(latency) = &plan.latency { ", and " (latency.slices) " open-loop slices of " (latency.slice) " with Poisson arrivals at a fixed rate" }
                 ", for each operation. Every answer is compared byte by byte with one that was proven right. The block is the only unit of inference. CPUs: servers "
                 (format!("{:?}", run.cpus.server)) ", database " (format!("{:?}", run.cpus.database)) ", generator " (format!("{:?}", run.cpus.generator)) "." }
+            @if let Some(choice) = &plan.design.rehearsal {
+                p { "Before the first block stacks were loaded alone, to choose the figures:" }
+                ul { @for words in &choice.words { li { (words) } } }
+            }
             h3 { "Fingerprint: two runs compare only where these are alike" }
             dl { @for (name, fact) in run.fingerprint.machine.iter().chain(&run.fingerprint.software) { dt { (name) } dd { (fact) } } }
             details { summary { "Stacks as they ran: " (run.prepared.len()) } @for one in &run.prepared { (stack(one)) } }

@@ -1,0 +1,202 @@
+//! What the traces before a session say: the length of its slices (placebo), their guard, and the warm-up (METHOD, section 3).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dyno_model::{
+    Span,
+    plan::Plan,
+    rehearsal::{BIN_MS, Choice, Trace, TracePurpose},
+    warning::Warning,
+};
+
+use crate::{
+    placebo::{self, Setting, calibrate},
+    warm_up::{self, cut, warm_up_s},
+};
+
+/// The least that each slice's beginning isn't counted for, in seconds.
+const GUARD_S: f64 = 0.03;
+/// The guard is so many times the 99th percentile of answers.
+const GUARD_P99S: f64 = 3.0;
+/// Slices are lengthened up to this for the sake of their guard, in seconds, where no placebo chooses.
+const LONGEST_S: f64 = 2.0;
+/// What starting and stopping one stack in a block takes, about, in seconds.
+const START_S: f64 = 2.5;
+/// Bins of a trace in one of MSER-5's.
+const MSER_BINS: usize = 4;
+
+/// The plan with what its traces say, and why.
+pub fn choose(plan: &Plan, traces: &[Trace]) -> Plan {
+    let mut chosen = plan.clone();
+    let mut choice = Choice::default();
+    warm_up(&mut chosen, traces, &mut choice);
+    let p99_us = traces
+        .iter()
+        .filter(|one| one.purpose != TracePurpose::WarmUp)
+        .map(|one| one.p99_us)
+        .fold(0.0, f64::max);
+    let guard_s = (GUARD_P99S * p99_us / 1e6).max(GUARD_S);
+    if let Some(placebo) = traces.iter().find(|one| one.purpose == TracePurpose::Placebo) {
+        slices(&mut chosen, placebo, guard_s, &mut choice);
+    }
+    chosen.design.rehearsal = Some(choice);
+    chosen
+}
+
+/// Length and number of slices, and their guard.
+fn slices(plan: &mut Plan, placebo: &Trace, guard_s: f64, choice: &mut Choice) {
+    let operations = plan.operations.len().max(1) as f64;
+    let warm_up_s = plan.design.warm_up.0.as_secs_f64();
+    // Of a block's time outside its slices, the part of two stacks and one operation, which is what the placebo's blocks have.
+    let setup_s = (START_S + warm_up_s) * 2.0 / operations;
+    let setting = Setting { bin_s: BIN_MS as f64 / 1e3, guard_s, setup_s, between_sd: 0.0 };
+    let slice_s = match calibrate(&placebo.counts, setting) {
+        Ok(found) => {
+            choice.block_sd = Some(found.best.block_sd);
+            choice.expected_blocks = Some(found.expected.blocks);
+            choice.words.push(format!(
+                "slices of {} ms: blocks of {} against itself differ by {:.1} %, {}, so that 3 % take about {:.0} blocks",
+                found.best.slice_s * 1e3,
+                placebo.stack,
+                found.best.block_sd * 100.0,
+                others(&found),
+                found.expected.blocks
+            ));
+            choice.warnings.extend(found.warning);
+            plan.throughput.slices = 2 * found.best.quads as u32;
+            found.best.slice_s
+        }
+        Err(unusable) => {
+            choice.words.push(format!("the placebo can't choose the slices' length: {unusable}"));
+            let mut slice_s = plan.throughput.slice.0.as_secs_f64();
+            while slice_s < 4.0 * guard_s && slice_s < LONGEST_S {
+                slice_s *= 2.0;
+            }
+            slice_s
+        }
+    };
+    let guard_s = guard_s.min(slice_s / 4.0);
+    plan.throughput.slice = span(slice_s);
+    plan.design.guard = span(guard_s);
+    if let Some(latency) = &mut plan.latency {
+        latency.slice = latency.slice.max(span(4.0 * guard_s));
+    }
+    choice.words.push(format!(
+        "the first {:.0} ms of each slice aren't counted: three times the slowest p99, at least 30 ms, at most a quarter",
+        guard_s * 1e3
+    ));
+}
+
+fn others(found: &placebo::Calibration) -> String {
+    let others = found.candidates.iter().filter(|one| one.eligible && one.slice_s != found.best.slice_s);
+    let words: Vec<String> =
+        others.map(|one| format!("{:.1} % at {} ms", one.block_sd * 100.0, one.slice_s * 1e3)).collect();
+    if words.is_empty() { "no other length fits".to_owned() } else { words.join(", ") }
+}
+
+/// The warm-up, where it was measured.
+fn warm_up(plan: &mut Plan, traces: &[Trace], choice: &mut Choice) {
+    let mut runs: BTreeMap<_, Vec<Vec<u64>>> = BTreeMap::new();
+    for trace in traces.iter().filter(|one| one.purpose == TracePurpose::WarmUp) {
+        let bins = trace.counts.chunks_exact(MSER_BINS).map(|bins| bins.iter().sum());
+        runs.entry((trace.stack.clone(), trace.operation)).or_default().push(bins.collect());
+    }
+    if runs.is_empty() {
+        return;
+    }
+    let bin_s = MSER_BINS as f64 * BIN_MS as f64 / 1e3;
+    let mut cuts: Vec<warm_up::Cut> = Vec::new();
+    for ((stack, _), runs) in &runs {
+        let Some(cut) = cut(runs) else { continue };
+        if cut.at_the_end {
+            choice.warnings.push(Warning {
+                id: "warm_up".to_owned(),
+                subject: stack.to_string(),
+                text: "it isn't steady within the time that was looked at".to_owned(),
+                advice: "its numbers hold for a freshly started process only; give a longer --warm-up"
+                    .to_owned(),
+            });
+        }
+        choice.words.push(format!(
+            "{stack} is warm after {:.1} s (MSER-5 over {} starts)",
+            cut.bins as f64 * bin_s,
+            runs.len()
+        ));
+        cuts.push(cut);
+    }
+    // A block's warm-up is shared out over the operations.
+    let seconds = warm_up_s(&cuts, bin_s) * plan.operations.len().max(1) as f64;
+    plan.design.warm_up = span(seconds);
+    choice.words.push(format!("a warm-up of {seconds:.1} s in each block: one and a half times the longest, at least 2 s for each operation"));
+}
+
+/// In whole milliseconds.
+fn span(seconds: f64) -> Span {
+    Span(Duration::from_millis((seconds * 1e3).round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use dyno_model::{Operation, StackName};
+
+    use super::*;
+    use crate::synthetic;
+
+    fn plan() -> Plan {
+        synthetic::run(&[("flask/gunicorn", 1_000.0), ("flask/waitress", 900.0)]).plan
+    }
+
+    fn trace(purpose: TracePurpose, counts: Vec<u64>, p99_us: f64) -> Trace {
+        let stack: StackName = "flask/gunicorn".parse().unwrap();
+        Trace { purpose, stack, operation: Operation::Types, warm_up: Span::seconds(2), counts, p99_us }
+    }
+
+    /// A minute that is fast for half a second and slow for half a second: short slices see it as a difference.
+    fn uneven() -> Vec<u64> {
+        (0..2_400).map(|bin| if bin % 40 < 20 { 130 } else { 70 }).collect()
+    }
+
+    #[test]
+    fn the_placebo_chooses_slices_and_says_why() {
+        let chosen = choose(&plan(), &[trace(TracePurpose::Placebo, uneven(), 5_000.0)]);
+        assert!(chosen.throughput.slice.0 > Duration::from_millis(250), "{:?}", chosen.throughput);
+        assert_eq!(chosen.design.guard, Span::milliseconds(30));
+        let choice = chosen.design.rehearsal.unwrap();
+        assert!(choice.block_sd.is_some() && choice.words[0].contains("% at 250 ms"), "{choice:?}");
+    }
+
+    #[test]
+    fn the_slowest_answers_bound_the_guard_and_with_it_the_length() {
+        let traces = [
+            trace(TracePurpose::Placebo, vec![100; 2_400], 5_000.0),
+            trace(TracePurpose::Answers, vec![10; 80], 100_000.0),
+        ];
+        let chosen = choose(&plan(), &traces);
+        assert_eq!(chosen.design.guard, Span::milliseconds(300));
+        assert!(chosen.throughput.slice.0 >= Duration::from_millis(1_200));
+    }
+
+    #[test]
+    fn without_a_usable_placebo_slices_are_doubled_for_their_guard() {
+        let chosen = choose(&plan(), &[trace(TracePurpose::Placebo, Vec::new(), 60_000.0)]);
+        assert_eq!(chosen.throughput.slice.0.as_millis() % plan().throughput.slice.0.as_millis(), 0);
+        assert!(chosen.throughput.slice.0 >= 4 * chosen.design.guard.0);
+        assert!(chosen.design.rehearsal.unwrap().words[0].contains("can't choose"));
+        let slow = choose(&plan(), &[trace(TracePurpose::Placebo, Vec::new(), 9e6)]);
+        assert!(slow.throughput.slice.0 >= Duration::from_secs(2), "{:?}", slow.throughput);
+        assert_eq!(slow.design.guard.0, slow.throughput.slice.0 / 4, "never more than a quarter");
+    }
+
+    #[test]
+    fn a_slow_start_lengthens_the_warm_up_for_each_operation() {
+        let start: Vec<u64> = (0..1_200).map(|bin| if bin < 160 { 40 } else { 100 }).collect();
+        let traces: Vec<Trace> = (0..5).map(|_| trace(TracePurpose::WarmUp, start.clone(), 1.0)).collect();
+        let chosen = choose(&plan(), &traces);
+        let each = chosen.design.warm_up.0 / plan().operations.len() as u32;
+        assert!(each >= Duration::from_secs(6) && each < Duration::from_secs(7), "{each:?}");
+        assert_eq!(chosen.throughput, plan().throughput, "nothing else is chosen");
+        let rising: Vec<u64> = (0..1_200).map(|at| 100 + at * at).collect();
+        let choice = choose(&plan(), &[trace(TracePurpose::WarmUp, rising, 1.0)]).design.rehearsal.unwrap();
+        assert_eq!(choice.warnings[0].id, "warm_up");
+    }
+}

@@ -1,0 +1,198 @@
+//! Sessions that last until their question is answered: `dyno compare`, `verdict` and `calibrate`, stopped and gone on with.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[expect(dead_code, reason = "this test needs a part of it")]
+mod bench;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bench::{Bench, left_over, text, wait_until};
+use dyno_model::{
+    Span,
+    calibration::CalibrationOutput,
+    claim::{ClaimDecision, ClaimResult, VerdictRecord},
+    record::Run,
+    rehearsal::{Rehearsal, TracePurpose},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Short slices, and few of them.
+const SHORT: [&str; 6] = ["--slice", "100ms", "--slices", "2", "--warm-up", "200ms"];
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn blocks(run: &Path) -> usize {
+    fs::read_dir(run.join("blocks")).map_or(0, |entries| entries.flatten().count())
+}
+
+/// Starts, waits until `ready` holds of the only folder under `runs`, and stops it with Ctrl-C.
+fn stop_when(bench: &Bench, arguments: &[&str], ready: impl Fn(&Path) -> bool) -> PathBuf {
+    // To a file: nobody empties a pipe meanwhile.
+    let told = bench.folder.path().join("told");
+    let file = fs::File::create(&told).unwrap();
+    let mut command = bench.command(arguments);
+    let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    wait_until("what it is stopped at", PATIENCE, || {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended by itself: {}", fs::read_to_string(&told).unwrap());
+        bench.run_folder().is_some_and(|folder| ready(&folder))
+    });
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{}", fs::read_to_string(&told).unwrap());
+    assert_eq!(left_over(), Vec::<String>::new());
+    bench.run_folder().unwrap()
+}
+
+#[test]
+fn a_placebo_chooses_the_slices_of_a_comparison() {
+    let bench = Bench::new();
+    let arguments = [
+        "compare",
+        "flask/gunicorn",
+        "flask/waitress",
+        "--operation",
+        "hello",
+        "--connections",
+        "8",
+        "--warm-up",
+        "200ms",
+        "--budget",
+        "50s",
+        "--no-canary",
+    ];
+    let folder = stop_when(&bench, &arguments, |folder| blocks(folder) > 0);
+    let (run, rehearsal): (Run, Rehearsal) =
+        (read(&folder.join("run.json")), read(&folder.join("rehearsal.json")));
+    let purposes: Vec<TracePurpose> = rehearsal.traces.iter().map(|one| one.purpose).collect();
+    assert_eq!(purposes.iter().filter(|one| **one == TracePurpose::Placebo).count(), 1, "{purposes:?}");
+    assert_eq!(purposes.len(), 2, "the other stack's answers are looked at, for the guard");
+    for trace in &rehearsal.traces {
+        let seconds = if trace.purpose == TracePurpose::Placebo { 5 } else { 2 };
+        assert_eq!(trace.counts.len(), seconds * 40, "bins of 25 ms");
+        assert!(trace.counts.iter().sum::<u64>() > 0 && trace.p99_us > 0.0);
+    }
+    let choice = run.plan.design.rehearsal.unwrap();
+    assert!(!choice.words.is_empty(), "{choice:?}");
+    let (slice, guard) = (run.plan.throughput.slice.0, run.plan.design.guard.0);
+    assert!(guard <= slice / 4 && guard >= Duration::from_millis(20), "{guard:?} of {slice:?}");
+    assert!(fs::read_to_string(folder.join("report.html")).unwrap().contains(choice.words[0].as_str()));
+}
+
+/// One claim that holds whatever the machine does, one whose stack can't run.
+const CLAIMS: &str = "default op = hello\n\
+    claim \"a request costs CPU\":\n  cpu(flask/gunicorn) in (0,100ms)\n\
+    claim \"no wheel\":\n  throughput(fastapi-asyncpg/uvicorn-pure@pypy3.11) / throughput(fastapi-asyncpg/uvicorn-pure@3.11) in (0,1)\n";
+
+#[test]
+fn a_verdict_goes_on_where_it_was_stopped() {
+    let bench = Bench::new();
+    let claims = bench.folder.path().join("mine.claims");
+    fs::write(&claims, CLAIMS).unwrap();
+    let own = [&["verdict", claims.to_str().unwrap(), "--budget", "1m"][..], &SHORT].concat();
+    let first = |folder: &Path| folder.join("session-01");
+    let folder = stop_when(&bench, &own, |folder| blocks(&first(folder)) >= 2);
+    let before = blocks(&first(&folder));
+    let record: VerdictRecord = read(&folder.join("verdict.json"));
+    assert!(record.sessions.iter().all(|one| !one.done), "{:?}", record.sessions);
+
+    let resume = ["verdict", "--resume", folder.to_str().unwrap(), "--format", "json"];
+    let output = bench.dyno(&[&resume[..], &SHORT].concat());
+    let results: Vec<ClaimResult> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "a claim without a verdict is told: {}", text(&output.stderr));
+    assert!(blocks(&first(&folder)) > before && first(&folder).join("report.html").is_file());
+    assert!(!folder.join("session-01-2").exists(), "it went on in the same session");
+    let decisions: Vec<ClaimDecision> = results.iter().map(|one| one.decision).collect();
+    assert_eq!(decisions[1], ClaimDecision::NoVerdict, "{results:?}");
+    assert!(results[1].reason.contains("pypy3.11"), "{results:?}");
+    let told = fs::read_to_string(folder.join("verdict.html")).unwrap();
+    assert!(told.contains("a request costs CPU") && told.contains("no wheel"));
+    assert_eq!(left_over(), Vec::<String>::new());
+    if decisions[0] == ClaimDecision::NoVerdict {
+        println!("skipped: this machine lets nothing be decided: {}", results[0].reason);
+        return;
+    }
+    assert_eq!(decisions[0], ClaimDecision::Supported, "{results:?}");
+    assert!(results[0].blocks >= 8 && results[0].low.unwrap() > 0.0, "{results:?}");
+}
+
+#[test]
+fn a_calibration_goes_on_in_the_middle_of_a_session() {
+    let bench = Bench::new();
+    let arguments = [
+        "calibrate",
+        "flask/gunicorn",
+        "--slowdown",
+        "200%",
+        "--aa",
+        "1",
+        "--ab",
+        "1",
+        "--operation",
+        "hello",
+        "--connections",
+        "8",
+        "--budget-per-session",
+        "20s",
+    ];
+    let second = |folder: &Path| {
+        let sessions = fs::read_dir(folder.join("sessions")).into_iter().flatten().flatten();
+        sessions
+            .map(|entry| entry.path())
+            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("0001"))
+    };
+    let ready = |folder: &Path| second(folder).is_some_and(|session| blocks(&session) >= 2);
+    let folder = stop_when(&bench, &[&arguments[..], &SHORT].concat(), ready);
+    let begun = second(&folder).unwrap();
+    let before = blocks(&begun);
+    let output = bench.dyno(&["calibrate", "--resume", folder.to_str().unwrap(), "--format", "json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said: CalibrationOutput = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said.complete && blocks(&begun) > before, "{}", text(&output.stdout));
+    let calibration = &said.calibration;
+    assert_eq!(calibration.sessions.len(), 2);
+    assert_eq!(calibration.setting.slice, Span::milliseconds(100), "nothing chooses what was given");
+    let burn = calibration.burn.unwrap();
+    assert!((burn.share - 2.0).abs() < 0.1, "{burn:?}");
+    assert!(fs::read_to_string(folder.join("calibration.md")).unwrap().contains("A/B"));
+    assert_eq!(left_over(), Vec::<String>::new());
+}
+
+#[test]
+fn bad_input_is_named() {
+    let bench = Bench::new();
+    for (arguments, words) in [
+        (&["compare", "flask/gunicorn", "flask"][..], "no run is called so either"),
+        (&["compare", "flask/gunicorn", "flask/nothing"], "nothing"),
+        (&["compare", "flask/gunicorn", "flask/waitress", "--slice", "3"], "a number and a unit"),
+        (
+            &["compare", "flask/gunicorn", "flask/waitress", "--warm-up", "1s", "--measure-warm-up"],
+            "cannot be used with",
+        ),
+        (&["calibrate", "flask/gunicorn:burn=5us"], "without `twin` and `burn`"),
+        (&["calibrate", "go-pgx/go"], "burn"),
+    ] {
+        let output = bench.dyno(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(words), "{arguments:?}: {}", text(&output.stderr));
+    }
+    for folder in [["verdict", "--resume", "nowhere"], ["calibrate", "--resume", "nowhere"]] {
+        let output = bench.dyno(&folder);
+        assert!(
+            !output.status.success() && text(&output.stderr).contains("nowhere"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    assert!(bench.run_folder().is_none(), "nothing was begun");
+}
