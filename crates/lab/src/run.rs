@@ -112,7 +112,7 @@ fn carry_out(
         return Err(LabError::NothingToMeasure(reasons.collect::<Vec<_>>().join("\n")));
     }
     folder.write_run(&run)?;
-    dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
+    let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
     let work =
         BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
     if !run.plan.design.looks || has_both_sides(&run) {
