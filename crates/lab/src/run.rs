@@ -9,12 +9,12 @@ use dyno_model::{
     StackName,
     check::CheckOutcome,
     event::{Event, Step},
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, REVISION},
     plan::Plan,
     record::{Block, BlockState, FORMAT, NotRun, NotRunKind, Run},
     warning::Warning,
 };
-use dyno_provision::machine_facts;
+use dyno_provision::{machine_facts, revision_of};
 use dyno_record::RunFolder;
 
 use crate::{
@@ -259,6 +259,8 @@ fn describe(
     software.extend(database.facts.iter().map(|(name, value)| (format!("database: {name}"), value.clone())));
     let broker = bench.started_broker().into_iter().flat_map(|broker| &broker.facts);
     software.extend(broker.map(|(name, value)| (format!("broker: {name}"), value.clone())));
+    let revision = revision_of(&bench.order.catalogue.folder);
+    software.extend(revision.map(|revision| (REVISION.to_owned(), revision)));
     let names: Vec<StackName> = stacks.iter().map(|one| one.stack.clone()).collect();
     let (grouping, warnings) = grouping_of(bench, &names, &proven.memory_bytes);
     let fingerprint = Fingerprint { machine: machine_facts(), software };
