@@ -78,7 +78,8 @@ pub fn changed(before: &Run, after: &Run, stack: &StackName, anchor: &StackName)
         let of_machine = one.fact.starts_with("machine: ") || one.fact.starts_with("software: ");
         let of_these = [stack, anchor].iter().any(|name| one.fact.ends_with(&format!(" of {name}")));
         let noise = one.fact == format!("software: {}", across::BY_PLAN)
-            || one.fact == "machine: memory" && one.a.as_deref().zip(one.b.as_deref()).is_some_and(|(a, b)| nearly(a, b));
+            || one.fact == "machine: memory"
+                && one.a.as_deref().zip(one.b.as_deref()).is_some_and(|(a, b)| nearly(a, b));
         (of_machine || of_these) && !noise
     });
     all

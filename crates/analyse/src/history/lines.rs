@@ -128,13 +128,13 @@ fn blocks(run: &Run, analysis: &Analysis, one: &Comparison) -> u32 {
 /// Why a run's ratio isn't to be believed; empty where it is.
 fn left_out(run: &Run, analysis: &Analysis, stack: &StackName, found: Option<&Comparison>) -> String {
     let lost = |name: &StackName| analysis.not_run.iter().find(|row| row.stack == *name);
-    let reason = match found {
-        Some(one) if one.verdict == Verdict::NoVerdict => one.reason.clone(),
-        _ => match lost(stack).or_else(|| lost(&run.plan.baseline)) {
-            Some(row) => format!("{}: {}", row.stack, row.reason),
-            None if found.is_some() => String::new(),
-            None => analysis.trust.reasons.first().cloned().unwrap_or_else(|| "it wasn't measured".to_owned()),
-        },
+    let reason = match (lost(stack).or_else(|| lost(&run.plan.baseline)), found) {
+        (Some(row), _) => format!("{}: {}", row.stack, row.reason),
+        (None, Some(one)) if one.verdict == Verdict::NoVerdict => one.reason.clone(),
+        (None, Some(_)) => String::new(),
+        (None, None) => {
+            analysis.trust.reasons.first().cloned().unwrap_or_else(|| "it wasn't measured".to_owned())
+        }
     };
     // The tail of a log is the report's.
     reason.lines().next().unwrap_or_default().trim_end_matches("; its log ends:").to_owned()
@@ -270,7 +270,8 @@ fn decide(
 /// Operation, and connections where they aren't those that are taken when nothing is said.
 fn options(line: &HistoryLine, run: &Run) -> String {
     let connections = run.plan.throughput.connections;
-    let of_load = if connections == CONNECTIONS { String::new() } else { format!(" --connections {connections}") };
+    let of_load =
+        if connections == CONNECTIONS { String::new() } else { format!(" --connections {connections}") };
     format!("--operation {}{of_load}", line.operation)
 }
 
