@@ -188,7 +188,7 @@ fn proposal(change: &ProposedChange) -> String {
         count if count > FACTS => _ = writeln!(text, "    {:<15}and {} more", "", count - FACTS),
         _ => {}
     }
-    let _ = writeln!(text, "    only a duet decides, {}:", wrap(&change.how, 76, 4));
+    let _ = writeln!(text, "    {}", wrap(&format!("only a duet decides, {}:", change.how), 76, 6));
     for command in &change.decide {
         let _ = writeln!(text, "      {command}");
     }
@@ -209,9 +209,10 @@ fn footer(output: &HistoryOutput) -> String {
         "\n{}\n",
         wrap(
             &format!(
-                "Each ratio is a stack's value over that of its run's baseline, the anchor, with its 95 % interval. {proposed} \
-                 changes of 3 % or more are proposed; a proposal is no verdict, for its place was chosen because it looks \
-                 like a change."
+                "Each ratio is a stack's value over that of its run's baseline, the anchor, with its 95 % interval; a C behind it \
+                 says that the run's trust is low; 17-1 means 17 \
+                 runs, one of them left out. Changes of 3 % or more that are proposed: {proposed}. A proposal is no verdict: \
+                 its place was chosen because it looks like a change."
             ),
             80,
             2

@@ -8,11 +8,11 @@ use dyno_model::{
     history::{ChangePoint, HistoryLine, HistoryPoint, ProposedChange},
     output::{Comparison, Difference, Metric, Verdict},
     plan::Capacity,
-    record::Run,
+    record::{NotRunKind, Run},
 };
 
 use super::{change_points, comparable};
-use crate::{Analysis, verdicts};
+use crate::{Ratios, verdicts};
 
 /// What `dyno compare` and `dyno gate` offer when nothing is said.
 const CONNECTIONS: u32 = 64;
@@ -76,15 +76,20 @@ pub struct Group {
     pub differs: Vec<String>,
 }
 
-/// The points of one run, called `name`, one for each wanted stack, operation and metric that its plan has.
-pub fn points(name: &str, run: &Run, analysis: &Analysis, wanted: &Wanted<'_>) -> Vec<Point> {
+/// The points of one run, called `name`, one for each wanted stack, operation and metric that its plan has. Stacks that the
+/// machine couldn't run have none; those that failed have, left out.
+pub fn points(name: &str, run: &Run, ratios: &Ratios, wanted: &Wanted<'_>) -> Vec<Point> {
     let (plan, canary) = (&run.plan, run.plan.design.canary.as_ref());
+    let could = |stack: &StackName| {
+        let mut lost = run.not_run.iter();
+        !lost.any(|row| row.stack == *stack && row.kind != NotRunKind::Failed)
+    };
     let others = plan.stacks.iter().filter(|stack| **stack != plan.baseline && Some(*stack) != canary);
     let mut all = Vec::new();
-    for stack in others.filter(|stack| (wanted.stack)(stack)) {
+    for stack in others.filter(|stack| (wanted.stack)(stack) && could(stack)) {
         for operation in plan.operations.iter().copied().filter(|&one| (wanted.operation)(one)) {
             for &metric in wanted.metrics {
-                let point = point(name, run, analysis, stack, operation, metric);
+                let point = point(name, run, ratios, stack, operation, metric);
                 all.push(Point { stack: stack.clone(), operation, metric, point });
             }
         }
@@ -95,12 +100,12 @@ pub fn points(name: &str, run: &Run, analysis: &Analysis, wanted: &Wanted<'_>) -
 fn point(
     name: &str,
     run: &Run,
-    analysis: &Analysis,
+    ratios: &Ratios,
     stack: &StackName,
     operation: Operation,
     metric: Metric,
 ) -> HistoryPoint {
-    let mut all = analysis.comparisons.iter();
+    let mut all = ratios.comparisons.iter();
     let found = all.find(|one| one.a == *stack && one.operation == operation && one.metric == metric);
     HistoryPoint {
         run: name.to_owned(),
@@ -108,16 +113,16 @@ fn point(
         ratio: found.map(|one| one.ratio).filter(|ratio| ratio.is_finite() && *ratio > 0.0),
         low: found.and_then(|one| one.low),
         high: found.and_then(|one| one.high),
-        blocks: found.map_or(0, |one| blocks(run, analysis, one)),
-        trust: analysis.trust.grade,
-        left_out: left_out(run, analysis, stack, found),
+        blocks: found.map_or(0, |one| blocks(run, ratios, one)),
+        trust: ratios.trust.grade,
+        left_out: left_out(run, ratios, stack, found),
     }
 }
 
 /// Blocks that a ratio rests on: with looks, those that the last look had.
-fn blocks(run: &Run, analysis: &Analysis, one: &Comparison) -> u32 {
+fn blocks(run: &Run, ratios: &Ratios, one: &Comparison) -> u32 {
     let series = |stack: &StackName| {
-        let mut all = analysis.series.iter();
+        let mut all = ratios.series.iter();
         all.find(|s| s.stack == *stack && s.operation == one.operation && s.metric == one.metric)
     };
     let d = series(&one.a).zip(series(&one.b)).map(|(a, b)| verdicts::log_ratios(a, b)).unwrap_or_default();
@@ -126,14 +131,14 @@ fn blocks(run: &Run, analysis: &Analysis, one: &Comparison) -> u32 {
 }
 
 /// Why a run's ratio isn't to be believed; empty where it is.
-fn left_out(run: &Run, analysis: &Analysis, stack: &StackName, found: Option<&Comparison>) -> String {
-    let lost = |name: &StackName| analysis.not_run.iter().find(|row| row.stack == *name);
+fn left_out(run: &Run, ratios: &Ratios, stack: &StackName, found: Option<&Comparison>) -> String {
+    let lost = |name: &StackName| ratios.not_run.iter().find(|row| row.stack == *name);
     let reason = match (lost(stack).or_else(|| lost(&run.plan.baseline)), found) {
         (Some(row), _) => format!("{}: {}", row.stack, row.reason),
         (None, Some(one)) if one.verdict == Verdict::NoVerdict => one.reason.clone(),
         (None, Some(_)) => String::new(),
         (None, None) => {
-            analysis.trust.reasons.first().cloned().unwrap_or_else(|| "it wasn't measured".to_owned())
+            ratios.trust.reasons.first().cloned().unwrap_or_else(|| "it wasn't measured".to_owned())
         }
     };
     // The tail of a log is the report's.

@@ -1,7 +1,7 @@
-use dyno_model::record::BlockState;
+use dyno_model::record::{BlockState, NotRun};
 
 use super::*;
-use crate::{analyse, synthetic};
+use crate::{ratios, synthetic};
 
 const STACKS: [(&str, f64); 3] =
     [("go-bun/go", 2000.0), ("flask/gunicorn", 1000.0), ("flask/gunicorn:twin", 1000.0)];
@@ -18,7 +18,7 @@ fn kept(at: usize, rate: f64, change: impl FnOnce(&mut Run)) -> Kept {
     change(&mut run);
     let blocks = synthetic::blocks_of_seed(&run, &[2000.0, rate, rate], 8, 0.01, at as u64);
     let name = format!("run-{at:02}");
-    let points = points(&name, &run, &analyse(&run, &blocks), &wanted());
+    let points = points(&name, &run, &ratios(&run, &blocks), &wanted());
     Kept { name, run, points }
 }
 
@@ -92,8 +92,21 @@ fn refused(at: usize, spoil: impl FnOnce(&mut Vec<dyno_model::record::Block>)) -
     let mut blocks = synthetic::blocks_of_seed(&one.run, &[2000.0, 1100.0, 1100.0], 8, 0.01, at as u64);
     spoil(&mut blocks);
     assert!(blocks.iter().all(|block| block.state == BlockState::Complete));
-    one.points = points(&one.name, &one.run, &analyse(&one.run, &blocks), &wanted());
+    one.points = points(&one.name, &one.run, &ratios(&one.run, &blocks), &wanted());
     one
+}
+
+#[test]
+fn a_stack_that_fails_the_contract_is_left_out_and_one_that_can_not_run_is_not_there() {
+    let of = |kind| {
+        let one = kept(0, 1000.0, |run| {
+            let stack = run.prepared.remove(1).stack;
+            run.not_run.push(NotRun { stack, reason: "it answers wrongly".to_owned(), kind });
+        });
+        one.points.into_iter().map(|point| point.point.left_out).collect::<Vec<_>>()
+    };
+    assert_eq!(of(NotRunKind::Failed), ["flask/gunicorn: it answers wrongly"; 2]);
+    assert_eq!(of(NotRunKind::Missing), [""; 0]);
 }
 
 #[test]

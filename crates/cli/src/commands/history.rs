@@ -7,11 +7,11 @@ use std::{
 };
 
 use dyno_analyse::{
-    analyse,
     history::{
         comparable,
         lines::{Incomparable, Kept, Wanted, lines, points},
     },
+    ratios,
 };
 use dyno_model::{
     StackName, StackPattern,
@@ -167,7 +167,7 @@ fn read_one(
         }
     }
     let wanted = Wanted { stack: &stack, operation: &operation, metrics: &metrics };
-    let points = points(name, &run, &analyse(&run, &blocks), &wanted);
+    let points = points(name, &run, &ratios(&run, &blocks), &wanted);
     Ok(Some((began, Kept { name: name.to_owned(), run, points })))
 }
 
