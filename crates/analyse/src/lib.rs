@@ -28,6 +28,7 @@ pub mod shift;
 pub mod statistics;
 #[doc(hidden)]
 pub mod synthetic;
+pub mod tails;
 mod trends;
 mod trust;
 mod verdicts;
@@ -73,6 +74,8 @@ pub struct Analysis {
     pub refusals: Vec<Refusal>,
     /// One value per block, for plots.
     pub series: Vec<Series>,
+    /// Percentiles that claims may ask for and no table shows.
+    pub tails: Vec<tails::Tail>,
     /// Latency by percentile, for plots.
     pub curves: Vec<Curve>,
     /// CPU by role, slices over time, distributions, for plots.
@@ -203,6 +206,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
     let comparisons = verdicts::compare(run, &series, &health);
     let refusals = refusals(&series, &health);
     let trust = trust::judge(&health, complete.len());
+    let tails = tails::tails(run, &cells, &health);
     let sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
     Analysis {
         blocks: u32::try_from(complete.len()).unwrap_or(u32::MAX),
@@ -215,6 +219,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
         servers: servers::servers(run, &complete),
         trust,
         refusals,
+        tails,
         curves: estimates::curves(&cells).into_iter().filter(|one| is_shown(run, &one.stack)).collect(),
         pictures: pictures::pictures(run, blocks, &cells),
         series,
