@@ -16,7 +16,7 @@ const MACHINE: [&str; 6] = ["cpu", "cpus", "memory", "kernel", "governor", "cloc
 const SOFTWARE: [&str; 4] = ["load engine", "database", "cpu accounting", "pooler"];
 
 /// Follows from how many stacks were up at once.
-const BY_PLAN: &str = "database: max_connections";
+pub(crate) const BY_PLAN: &str = "database: max_connections";
 /// What every process has of its own.
 const OF_PROCESS: [&str; 2] = ["pid", "started"];
 
@@ -87,7 +87,7 @@ fn welch(a: &[f64], b: &[f64]) -> Option<f64> {
     Some(t_quantile(0.975, freedom) * (va + vb).sqrt())
 }
 
-fn differences(a: &Run, b: &Run) -> Vec<Difference> {
+pub(crate) fn differences(a: &Run, b: &Run) -> Vec<Difference> {
     let mut all = Vec::new();
     let mut add = |fact: String, a: Option<String>, b: Option<String>, forbids: bool| {
         if a != b {

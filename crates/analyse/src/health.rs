@@ -12,6 +12,7 @@ use dyno_model::{
 
 use crate::{
     cells::{Cell, Open},
+    estimates::quantile,
     self_checks::{self, CHECKS, Check, Finding},
     statistics::mean,
 };
@@ -37,20 +38,22 @@ struct CellHealth {
     wrong: Option<String>,
     /// Why a metric doesn't, by what a self-check found.
     refused: BTreeMap<Metric, String>,
-    overloaded: bool,
+    /// By how much the offered rate was beyond what the stack can do, in words: its latencies are a queue's length.
+    overloaded: Option<String>,
 }
 
 impl Health {
     /// Whether the offered rate was beyond what the stack can do.
     pub fn overloaded(&self, stack: &StackName, operation: Operation) -> bool {
-        self.cell(stack, operation).is_some_and(|cell| cell.overloaded)
+        self.cell(stack, operation).is_some_and(|cell| cell.overloaded.is_some())
     }
 
     /// Why no verdict and no rank may rest on this number; `None` when one may.
     pub fn refusal(&self, stack: &StackName, operation: Operation, metric: Metric) -> Option<String> {
         let cell = self.cell(stack, operation)?;
-        let of_metric = cell.refused.get(&metric);
-        cell.wrong.as_ref().or(of_metric).map(|reason| format!("{stack}: {reason}"))
+        let of_queue = cell.overloaded.as_ref().filter(|_| quantile(metric).is_some());
+        let reason = cell.wrong.as_ref().or(of_queue).or_else(|| cell.refused.get(&metric));
+        reason.map(|reason| format!("{stack}: {reason}"))
     }
 
     fn cell(&self, stack: &StackName, operation: Operation) -> Option<&CellHealth> {
@@ -194,9 +197,9 @@ fn examine_cell(health: &mut Health, cell: &Cell) -> CellHealth {
     }
     let open = cell.open();
     if overloaded(&open) {
-        found.overloaded = true;
         let text =
             format!("overloaded: {:.1} s of arrivals were unanswered at a slice's end", open.backlog_s);
+        found.overloaded = Some(text.clone());
         let advice = "lower its rate in the plan: a queue's length isn't a latency";
         health.warn("overloaded", subject, text, advice);
     }

@@ -5,6 +5,7 @@
 //! samples, where its code takes those of populations and finds small windows more sure than they are.
 
 pub mod comparable;
+pub mod lines;
 
 use dyno_model::history::ChangePoint;
 

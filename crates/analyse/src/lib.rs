@@ -29,6 +29,7 @@ pub mod shift;
 pub mod statistics;
 #[doc(hidden)]
 pub mod synthetic;
+pub mod tails;
 mod trends;
 mod trust;
 mod verdicts;
@@ -74,6 +75,8 @@ pub struct Analysis {
     pub refusals: Vec<Refusal>,
     /// One value per block, for plots.
     pub series: Vec<Series>,
+    /// Percentiles that claims may ask for and no table shows.
+    pub tails: Vec<tails::Tail>,
     /// Latency by percentile, for plots.
     pub curves: Vec<Curve>,
     /// CPU by role, slices over time, distributions, for plots.
@@ -145,38 +148,80 @@ fn refusals(series: &[Series], health: &health::Health) -> Vec<Refusal> {
     series.iter().filter_map(of).collect()
 }
 
-/// Analyses a run from its record.
-pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
-    let complete: Vec<&Block> = blocks.iter().filter(|block| block.state == BlockState::Complete).collect();
-    let cells = cells::cells(run, &complete);
-    let series = estimates::series(&cells);
-    let mut health = health::examine(run, &complete, &cells);
+/// The part of an analysis that a history needs: what a run's ratios are, and whether to believe them. Ranks and plots, which
+/// take most of the time, aren't in it.
+#[derive(Clone, Debug)]
+pub struct Ratios {
+    /// Ratios to the baseline.
+    pub comparisons: Vec<Comparison>,
+    /// Stacks that aren't, or aren't wholly, in the results.
+    pub not_run: Vec<NotRun>,
+    /// How far the whole run may be trusted.
+    pub trust: Trust,
+    /// One value per block.
+    pub series: Vec<Series>,
+}
+
+/// Analyses the ratios alone.
+pub fn ratios(run: &Run, blocks: &[Block]) -> Ratios {
+    let complete = complete(blocks);
+    let (_, series, health) = examine(run, &complete);
+    Ratios {
+        comparisons: verdicts::compare(run, &series, &health),
+        not_run: not_run(run, &health),
+        trust: trust::judge(&health, complete.len()),
+        series,
+    }
+}
+
+fn complete(blocks: &[Block]) -> Vec<&Block> {
+    blocks.iter().filter(|block| block.state == BlockState::Complete).collect()
+}
+
+/// What the blocks say, the canary's song heard: from then on it is no stack of the run's.
+fn examine(run: &Run, complete: &[&Block]) -> (Vec<cells::Cell>, Vec<Series>, health::Health) {
+    let cells = cells::cells(run, complete);
+    let mut series = estimates::series(&cells);
+    let mut health = health::examine(run, complete, &cells);
     if let Some(said) = verdicts::canary(run, &series) {
         health.hear_canary(said);
     }
-    // The canary has sung: from here on it is no stack of the run's.
-    let is_shown = |stack: &StackName| run.plan.design.canary.as_ref() != Some(stack);
-    let series: Vec<Series> = series.into_iter().filter(|one| is_shown(&one.stack)).collect();
+    series.retain(|one| is_shown(run, &one.stack));
+    (cells, series, health)
+}
+
+fn is_shown(run: &Run, stack: &StackName) -> bool {
+    run.plan.design.canary.as_ref() != Some(stack)
+}
+
+fn not_run(run: &Run, health: &health::Health) -> Vec<NotRun> {
+    run.not_run.iter().chain(&health.failures).cloned().collect()
+}
+
+/// Analyses a run from its record.
+pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
+    let complete = complete(blocks);
+    let (cells, series, health) = examine(run, &complete);
     let mut results = estimates::estimates(&cells, &series, &health);
     ranks::rank(&mut results, &series, &health);
     let comparisons = verdicts::compare(run, &series, &health);
     let refusals = refusals(&series, &health);
     let trust = trust::judge(&health, complete.len());
+    let tails = tails::tails(run, &cells, &health);
     let sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
-    let mut not_run = run.not_run.clone();
-    not_run.extend(health.failures.iter().cloned());
     Analysis {
         blocks: u32::try_from(complete.len()).unwrap_or(u32::MAX),
         sentences,
         results,
         comparisons,
-        not_run,
+        not_run: not_run(run, &health),
         warnings: run.warnings.iter().cloned().chain(health.warnings).collect(),
         checks: health.checks,
         servers: servers::servers(run, &complete),
         trust,
         refusals,
-        curves: estimates::curves(&cells).into_iter().filter(|one| is_shown(&one.stack)).collect(),
+        tails,
+        curves: estimates::curves(&cells).into_iter().filter(|one| is_shown(run, &one.stack)).collect(),
         pictures: pictures::pictures(run, blocks, &cells),
         series,
     }

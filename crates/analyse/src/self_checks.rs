@@ -184,11 +184,7 @@ fn g2(cell: &Cell, open: &Open) -> Vec<Finding> {
     let mut findings = Vec::new();
     for metric in LATENCY {
         let Some(quantile) = quantile(metric).filter(|&quantile| enough(cell, quantile)) else { continue };
-        let with_ns = open.latency.quantile_ns(quantile);
-        let Some((with_ns, without_ns)) = with_ns.zip(open.latency_less_late.quantile_ns(quantile)) else {
-            continue;
-        };
-        let late = 1.0 - without_ns as f64 / with_ns as f64;
+        let Some(late) = lateness(open, quantile) else { continue };
         let outcome = match late {
             _ if late > LATE_FAIL => Outcome::Fail,
             _ if late > LATE_FLAG => Outcome::Flag,
@@ -202,6 +198,12 @@ fn g2(cell: &Cell, open: &Open) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// By which share a percentile would fall if the generator had never been late; `None` without requests.
+pub fn lateness(open: &Open, quantile: f64) -> Option<f64> {
+    let without_ns = open.latency_less_late.quantile_ns(quantile)?;
+    Some(1.0 - without_ns as f64 / open.latency.quantile_ns(quantile)? as f64)
 }
 
 /// G3: the gaps between requests are exponential, judged slice by slice. One in a hundred perfect slices is beyond the limit,

@@ -69,7 +69,7 @@ pub fn log_ratios(a: &Series, b: &Series) -> Vec<f64> {
 }
 
 /// Blocks that count: all, or those that the last look had.
-fn seen(run: &Run, d: &[f64]) -> usize {
+pub(crate) fn seen(run: &Run, d: &[f64]) -> usize {
     if run.plan.design.looks { last_look(d.len()).unwrap_or(0) } else { d.len() }
 }
 

@@ -2,6 +2,7 @@
 
 mod calibrate;
 pub mod gate;
+pub mod history;
 mod load;
 pub mod truth;
 
@@ -15,6 +16,7 @@ use dyno_model::{
 use dyno_provision::BrokerChoice;
 
 pub use calibrate::CalibrateOptions;
+pub use history::HistoryOptions;
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
 const EXAMPLES: &str = "\
@@ -29,6 +31,7 @@ Examples:
   dyno run --live              a page that shows the run as it goes
   dyno report runs/…           make a run's report again (--format md, csv, svg)
   dyno compare runs/… runs/…   two runs side by side
+  dyno history flask/gunicorn  has it become slower over my runs?
   dyno load http://127.0.0.1:8000/ -c 64 -d 10s    load one URL
   dyno truth --quick           does the load engine report what is true?
 
@@ -112,6 +115,9 @@ pub enum Command {
     /// For CI: is a stack slower than in another git revision? Exits 0 (no), 1 (yes) or 2 (no verdict)
     #[command(after_help = gate::CODES)]
     Gate(Box<gate::GateOptions>),
+    /// The ratios of kept runs over time: where they may have changed, what differs there, and the duet that decides it
+    #[command(after_help = history::CODES)]
+    History(HistoryOptions),
     /// Prove that stacks answer the contract; time nothing
     Check(CheckOptions),
     /// Show stacks, operations and plans

@@ -7,7 +7,7 @@ use dyno_plan::PlanError;
 use dyno_provision::ProvisionError;
 use dyno_record::RecordError;
 
-use crate::commands::{GateError, load::LoadCommandError};
+use crate::commands::{GateError, HistoryError, load::LoadCommandError};
 
 /// What ended the program.
 pub type Error = Box<dyn std::error::Error>;
@@ -60,7 +60,10 @@ pub fn code(error: &Error) -> u8 {
     if error.is::<RecordError>() || error.is::<std::io::Error>() {
         return FILES;
     }
-    if error.is::<PlanError>() || error.is::<GateError>() { USAGE } else { FAILED }
+    if error.is::<PlanError>() || error.is::<GateError>() || error.is::<HistoryError>() {
+        return USAGE;
+    }
+    FAILED
 }
 
 fn provision(error: &ProvisionError) -> u8 {

@@ -29,10 +29,11 @@ fn main() -> ExitCode {
         let _ = Arguments::command().print_help();
         return ExitCode::SUCCESS;
     };
-    let reports = matches!(command, Command::Run(_) | Command::Report(_) | Command::Compare(_));
+    let reports =
+        matches!(command, Command::Run(_) | Command::Report(_) | Command::Compare(_) | Command::History(_));
     if arguments.common.format.of_reports() && !reports {
         eprintln!(
-            "dyno: --format md, csv and svg are for `dyno run`, `dyno report` and `dyno compare`; here text and json can be had"
+            "dyno: --format md, csv and svg are for `dyno run`, `dyno report`, `dyno compare` and `dyno history`; here text and json can be had"
         );
         return ExitCode::from(exit::USAGE);
     }
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Verdict(options) => commands::verdict(&arguments.common, options),
         Command::Calibrate(options) => commands::calibrate(&arguments.common, options),
         Command::Gate(options) => commands::gate(&arguments.common, options),
+        Command::History(options) => commands::history(&arguments.common, options),
         Command::Check(options) => commands::check(&arguments.common, options),
         Command::List(options) => commands::list(&arguments.common, options),
         Command::Doctor => commands::doctor(&arguments.common),

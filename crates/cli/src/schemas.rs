@@ -7,6 +7,7 @@ use dyno_model::{
     calibration::{Calibration, CalibrationOutput},
     claim::{ClaimResult, VerdictRecord},
     gate::GateOutput,
+    history::HistoryOutput,
     output::{AcrossOutput, CheckOutput, ListOutput, LoadOutput, RunOutput},
     record::{Block, Run},
 };
@@ -22,6 +23,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("run", schema_for!(RunOutput)),
         ("compare", schema_for!(AcrossOutput)),
         ("gate", schema_for!(GateOutput)),
+        ("history", schema_for!(HistoryOutput)),
         ("load", schema_for!(LoadOutput)),
         ("verdict", schema_for!(Vec<ClaimResult>)),
         ("record-verdict", schema_for!(VerdictRecord)),

@@ -9,12 +9,12 @@ use dyno_model::{
     StackName,
     check::CheckOutcome,
     event::{Event, Step},
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, REVISION},
     plan::Plan,
     record::{Block, BlockState, FORMAT, NotRun, NotRunKind, Run},
     warning::Warning,
 };
-use dyno_provision::machine_facts;
+use dyno_provision::{machine_facts, revision_of};
 use dyno_record::RunFolder;
 
 use crate::{
@@ -112,7 +112,7 @@ fn carry_out(
         return Err(LabError::NothingToMeasure(reasons.collect::<Vec<_>>().join("\n")));
     }
     folder.write_run(&run)?;
-    dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
+    let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
     let work =
         BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
     if !run.plan.design.looks || has_both_sides(&run) {
@@ -260,6 +260,8 @@ fn describe(
     software.extend(database.facts.iter().map(|(name, value)| (format!("database: {name}"), value.clone())));
     let broker = bench.started_broker().into_iter().flat_map(|broker| &broker.facts);
     software.extend(broker.map(|(name, value)| (format!("broker: {name}"), value.clone())));
+    let revision = revision_of(&bench.order.catalogue.folder);
+    software.extend(revision.map(|revision| (REVISION.to_owned(), revision)));
     let names: Vec<StackName> = stacks.iter().map(|one| one.stack.clone()).collect();
     let (grouping, mut warnings) = grouping_of(bench, &names, &proven.memory_bytes);
     warnings.extend(plan.design.rehearsal.iter().flat_map(|choice| choice.warnings.clone()));

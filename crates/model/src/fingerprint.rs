@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The fact of software that tells which revision the stacks are of: the last commit that touched `stacks/`, with
+/// ` and changes that aren't committed` behind it where there were some. Missing where git can't tell.
+pub const REVISION: &str = "revision of stacks";
+
 /// Facts that must be equal for two runs to be comparable, each as found; `unknown` where it can't be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fingerprint {

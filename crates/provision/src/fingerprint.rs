@@ -1,6 +1,6 @@
 //! Facts of the machine that a number depends on (METHOD, section 6), each `unknown` where it can't be read.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 /// The machine's facts.
 pub fn machine_facts() -> BTreeMap<String, String> {
@@ -57,4 +57,47 @@ pub fn machine_facts() -> BTreeMap<String, String> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.unwrap_or_else(|| "unknown".to_owned())))
         .collect()
+}
+
+/// The last commit that touched `stacks`, a folder, with ` and changes that aren't committed` behind it where there are some:
+/// what `dyno gate --base` can go back to. `None` where git can't tell.
+pub fn revision_of(stacks: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(stacks).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["log", "-1", "--format=%H", "--", "."]).filter(|commit| !commit.is_empty())?;
+    let changed = git(&["status", "--porcelain", "--", "."])?;
+    Some(if changed.is_empty() { commit } else { format!("{commit} and changes that aren't committed") })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_revision_is_the_last_one_of_the_folder_and_says_what_is_not_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let stacks = folder.path().join("stacks");
+        fs::create_dir(&stacks).unwrap();
+        assert_eq!(revision_of(&stacks), None);
+        let git = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command.args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-C"]).arg(folder.path());
+            assert!(command.args(arguments).output().unwrap().status.success(), "{arguments:?}");
+        };
+        git(&["init", "--quiet"]);
+        fs::write(stacks.join("a"), "1").unwrap();
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", "first"]);
+        let first = revision_of(&stacks).unwrap();
+        assert_eq!(first.len(), 40, "{first}");
+        fs::write(folder.path().join("elsewhere"), "1").unwrap();
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", "second"]);
+        assert_eq!(revision_of(&stacks).as_ref(), Some(&first));
+        fs::write(stacks.join("b"), "1").unwrap();
+        assert_eq!(revision_of(&stacks), Some(format!("{first} and changes that aren't committed")));
+    }
 }

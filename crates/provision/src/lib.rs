@@ -37,7 +37,7 @@ pub use built::Built;
 pub use embedded::{EmbeddedDatabase, NAME as DATABASE, PostgresBinaries, postgres};
 pub use embedded_broker::EmbeddedBroker;
 pub use error::ProvisionError;
-pub use fingerprint::machine_facts;
+pub use fingerprint::{machine_facts, revision_of};
 pub use go::{go, go_build};
 pub use home::{Home, HomeLock};
 pub use interpreter::{Interpreter, Origin, interpreters};

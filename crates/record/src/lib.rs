@@ -12,6 +12,7 @@
 
 mod atomic;
 mod calibration;
+mod find;
 
 use std::{
     fs, io,
@@ -27,6 +28,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use atomic::write_atomically;
 pub use calibration::CalibrationFolder;
+pub use find::{FoundRuns, find_runs};
 
 /// A run folder that can't be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -84,6 +84,28 @@ pub fn pin_this_thread(cpus: &[usize]) -> bool {
         && sched_setaffinity(Pid::from_raw(0), &set).is_ok()
 }
 
+/// Keeps the calling thread, and what it starts, on these CPUs until the answer is dropped. A session that comes after in the
+/// same process finds all CPUs again, and parts them as the first one did.
+pub fn pin_this_thread_while(cpus: &[usize]) -> Pinned {
+    let before = allowed_cpus();
+    pin_this_thread(cpus);
+    Pinned { before, thread: std::marker::PhantomData }
+}
+
+/// The thread that made it has its CPUs back when this is dropped; so it can't go to another.
+#[must_use]
+#[derive(Debug)]
+pub struct Pinned {
+    before: Vec<usize>,
+    thread: std::marker::PhantomData<*const ()>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        pin_this_thread(&self.before);
+    }
+}
+
 /// Busy and stolen time of all CPUs since boot, in nanoseconds, to the kernel's tick (10 ms).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineClock {
@@ -164,6 +186,19 @@ mod tests {
         assert_eq!(split(2, 1), sets(&[1], &[0], &[0]));
         // A cpuset that has one thread of the first core and both of the second.
         assert_eq!(split_cores(&[vec![0], vec![1, 3]]), sets(&[1, 3], &[0], &[0]));
+    }
+
+    #[test]
+    fn a_pinned_thread_has_its_cpus_back_afterwards() {
+        let of_a_thread = std::thread::spawn(|| {
+            let all = allowed_cpus();
+            let pinned = pin_this_thread_while(&all[..1]);
+            let within = allowed_cpus();
+            drop(pinned);
+            (all, within, allowed_cpus())
+        });
+        let (all, within, after) = of_a_thread.join().unwrap();
+        assert_eq!((within.as_slice(), after), (&all[..1], all.clone()));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Whether two runs compare: the parts of machine, engine, data and load that a ratio to the anchor depends on. What a
-//! history is there to show isn't among them: dyno, kernel, interpreters, locks and servers may change.
+//! Whether two runs compare: the parts of machine, engine and data that a ratio to the anchor depends on. What a history is
+//! there to show isn't among them: dyno, kernel, interpreters, locks and servers may change.
 
 use std::collections::BTreeMap;
 
-use dyno_model::{fingerprint::Fingerprint, output::Metric, record::Run};
+use dyno_model::{StackName, fingerprint::Fingerprint, output::Difference, plan::Plan, record::Run};
 
-use crate::estimates::quantile;
+use crate::across;
 
 /// Facts of the machine that must be equal.
 const MACHINE: [&str; 10] = [
@@ -33,53 +33,55 @@ pub fn fingerprint_differences(a: &Fingerprint, b: &Fingerprint) -> Vec<String> 
     all
 }
 
-/// In what two runs don't compare, in words; empty where they do.
-pub fn differences(a: &Run, b: &Run, metric: Metric) -> Vec<String> {
-    let (machine, software) = (&a.fingerprint, &b.fingerprint);
-    let mut all = map_differences(&machine.machine, &software.machine, |key| MACHINE.contains(&key));
-    all.extend(map_differences(&machine.software, &software.software, |key| SOFTWARE.contains(&key)));
-    let mut differ = |name: &str, a: String, b: String| {
+/// In what two runs don't compare, in words; empty where they do. What they offered isn't looked at: see [`conditions`].
+pub fn differences(a: &Run, b: &Run) -> Vec<String> {
+    let (one, other) = (&a.fingerprint, &b.fingerprint);
+    let mut all = map_differences(&one.machine, &other.machine, |key| MACHINE.contains(&key));
+    all.extend(map_differences(&one.software, &other.software, |key| SOFTWARE.contains(&key)));
+    let parts = |run: &Run| {
+        let of = |cpus: &[usize]| cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let cpus = &run.cpus;
+        [of(&cpus.server), of(&cpus.database), of(&cpus.generator)]
+    };
+    for ((name, a), b) in ["servers", "database", "generator"].into_iter().zip(parts(a)).zip(parts(b)) {
         if a != b {
-            all.push(words(name, &a, &b));
+            all.push(words(&format!("CPUs of the {name}"), &a, &b));
         }
-    };
-    let (a, b) = (&a.plan, &b.plan);
-    let capacity = |plan: &dyno_model::plan::Plan| {
-        let one = &plan.capacity;
-        format!("{} workers, {} threads, {} database connections", one.workers, one.threads, one.connections)
-    };
-    differ("capacity", capacity(a), capacity(b));
-    differ("contacts", a.data.contacts.to_string(), b.data.contacts.to_string());
-    differ("seed of the rows", a.data.seed.to_string(), b.data.seed.to_string());
-    let pooler =
-        |plan: &dyno_model::plan::Plan| plan.pooler.map_or("none", |pooler| pooler.name()).to_owned();
-    differ("pooler", pooler(a), pooler(b));
-    if quantile(metric).is_some() {
-        let rates = |plan: &dyno_model::plan::Plan| {
-            let rates = plan.latency.iter().flat_map(|latency| &latency.rates);
-            rates.map(|(operation, rate)| format!("{operation} {rate}")).collect::<Vec<_>>().join(", ")
-        };
-        differ("offered rates", rates(a), rates(b));
-    } else {
-        differ("connections", a.throughput.connections.to_string(), b.throughput.connections.to_string());
-        differ("idle connections", a.throughput.idle.to_string(), b.throughput.idle.to_string());
     }
     all
 }
 
-/// What changed from one run to another that a history may show: software, a stack's lock, what it says of itself.
-pub fn changed(before: &Run, after: &Run, stack: &dyno_model::StackName) -> Vec<String> {
-    let software = (&before.fingerprint.software, &after.fingerprint.software);
-    let mut all = map_differences(software.0, software.1, |key| key != "database: max_connections");
-    let kernel = (&before.fingerprint.machine, &after.fingerprint.machine);
-    all.extend(map_differences(kernel.0, kernel.1, |key| matches!(key, "kernel" | "system" | "microcode")));
-    let of = |run: &Run| run.prepared.iter().find(|one| one.stack == *stack).cloned();
-    if let Some((before, after)) = of(before).zip(of(after)) {
-        all.extend(map_differences(&before.about, &after.about, |_| true));
-        if before.lock_sha256 != after.lock_sha256 {
-            all.push(format!("{stack}'s locked packages"));
-        }
+/// What a run offered, in words: where it differs, another quantity was measured.
+pub fn conditions(plan: &Plan) -> String {
+    let (capacity, data, load) = (&plan.capacity, &plan.data, &plan.throughput);
+    let count = |number: u32, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    let mut all = vec![
+        count(load.connections, "connection"),
+        count(capacity.workers, "worker"),
+        count(capacity.threads, "thread"),
+        count(capacity.connections, "database connection"),
+        format!("{} contacts of seed {}", data.contacts, data.seed),
+    ];
+    if load.idle > 0 {
+        all.insert(1, format!("{} idle", load.idle));
     }
+    all.extend(plan.pooler.map(|pooler| pooler.name().to_owned()));
+    all.extend((!capacity.task_workers).then(|| "no task workers".to_owned()));
+    all.join(", ")
+}
+
+/// What differs between two runs as far as it can move the ratio of `stack` to `anchor`.
+pub fn changed(before: &Run, after: &Run, stack: &StackName, anchor: &StackName) -> Vec<Difference> {
+    // Parts of the plan aren't of the record's surroundings, and what is said of other stacks is nothing to these two.
+    let mut all = across::differences(before, after);
+    all.retain(|one| {
+        let of_machine = one.fact.starts_with("machine: ") || one.fact.starts_with("software: ");
+        let of_these = [stack, anchor].iter().any(|name| one.fact.ends_with(&format!(" of {name}")));
+        let noise = one.fact == format!("software: {}", across::BY_PLAN)
+            || one.fact == "machine: memory"
+                && one.a.as_deref().zip(one.b.as_deref()).is_some_and(|(a, b)| nearly(a, b));
+        (of_machine || of_these) && !noise
+    });
     all
 }
 

@@ -88,18 +88,14 @@ fn results(claims: &[Claim], values: &dyn Fn(&Quantity) -> Result<PerBlock, Stri
 fn values(quantity: &Quantity, run: &Run, analysis: &Analysis) -> Result<PerBlock, String> {
     let (stack, operation) = (stack_of(quantity), quantity.settings.op);
     let metric = match quantity.metric {
-        ClaimMetric::Throughput => Metric::Throughput,
-        ClaimMetric::Cpu => Metric::CpuPerRequest,
-        ClaimMetric::Memory => Metric::Memory,
-        ClaimMetric::P50 => Metric::LatencyP50,
-        ClaimMetric::P90 => Metric::LatencyP90,
-        ClaimMetric::P99 => Metric::LatencyP99,
-        ClaimMetric::P95 | ClaimMetric::P999 => {
-            return Err(format!(
-                "{} isn't among the percentiles that a session keeps: p50, p90, p99",
-                quantity.metric.name()
-            ));
-        }
+        ClaimMetric::Throughput => Some(Metric::Throughput),
+        ClaimMetric::Cpu => Some(Metric::CpuPerRequest),
+        ClaimMetric::Memory => Some(Metric::Memory),
+        ClaimMetric::P50 => Some(Metric::LatencyP50),
+        ClaimMetric::P90 => Some(Metric::LatencyP90),
+        ClaimMetric::P99 => Some(Metric::LatencyP99),
+        // No table has these two.
+        ClaimMetric::P95 | ClaimMetric::P999 => None,
         ClaimMetric::Capacity => {
             return Err("a capacity is searched by `dyno capacity`, not in a session".to_owned());
         }
@@ -112,6 +108,18 @@ fn values(quantity: &Quantity, run: &Run, analysis: &Analysis) -> Result<PerBloc
     if let Some(row) = analysis.not_run.iter().find(|row| row.stack == stack) {
         return Err(format!("{stack}: {}", row.reason));
     }
+    let Some(metric) = metric else {
+        let mut tails = analysis.tails.iter();
+        let tail = tails.find(|one| {
+            one.stack == stack
+                && one.operation == operation
+                && Some(one.quantile) == quantity.metric.quantile()
+        });
+        return tail.map_or_else(
+            || Err(format!("{stack} {operation}: nothing was measured")),
+            |tail| tail.values.clone(),
+        );
+    };
     let is_it = |s: &_, o, m| *s == stack && o == operation && m == metric;
     if let Some(refusal) = analysis.refusals.iter().find(|one| is_it(&one.stack, one.operation, one.metric)) {
         return Err(refusal.reason.clone());
@@ -126,4 +134,45 @@ fn values(quantity: &Quantity, run: &Run, analysis: &Analysis) -> Result<PerBloc
         }
         _ => format!("{stack} {operation}: nothing was measured"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use dyno_analyse::synthetic;
+    use dyno_model::claim::ClaimDecision;
+    use dyno_plan::{Catalogue, parse_claims};
+
+    use super::*;
+
+    /// Decides claims about made-up stacks of 1,000 and 2,000 requests per second, of which one takes about 2 ms and the other 1 ms.
+    fn decided(text: &str) -> Vec<ClaimResult> {
+        let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks");
+        let claims = parse_claims(Path::new("t.claims"), text, &Catalogue::read(&stacks).unwrap()).unwrap();
+        let run = synthetic::run(&[("flask/gunicorn", 1000.0), ("go-bun/go", 2000.0)]);
+        let analysis = analyse(&run, &synthetic::blocks(&run, &[1000.0, 2000.0], 8, 0.01));
+        of(&claims, &run, &analysis)
+    }
+
+    #[test]
+    fn p95_is_decided_as_the_other_percentiles_are() {
+        let results = decided(
+            "default op = hello
+             claim \"ratio\": p95(flask/gunicorn, rate=100/s) / p95(go-bun/go, rate=100/s) in (1.5,2.5)
+             claim \"figure\": p95(flask/gunicorn, rate=100/s) in (0,1ms)
+             claim \"other rate\": p95(flask/gunicorn, rate=90/s) in (0,9ms)",
+        );
+        let decisions: Vec<ClaimDecision> = results.iter().map(|one| one.decision).collect();
+        let expected = [ClaimDecision::Supported, ClaimDecision::Refuted, ClaimDecision::NoVerdict];
+        assert_eq!(decisions, expected, "{results:#?}");
+        assert!(results[2].reason.contains("another rate than 90/s"), "{}", results[2].reason);
+    }
+
+    #[test]
+    fn p999_of_few_requests_has_no_verdict_and_says_what_it_needs() {
+        let results = decided("claim \"tail\": p999(flask/gunicorn, rate=100/s, op=hello) in (0,100ms)");
+        assert_eq!(results[0].decision, ClaimDecision::NoVerdict);
+        let reason = &results[0].reason;
+        assert!(reason.contains("p999 needs 20000 requests in each block"), "{reason}");
+        assert!(reason.contains("offer 10000/s or more"), "{reason}");
+    }
 }
