@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dyno_contract::Truth;
 use dyno_model::{
     StackName,
     check::CheckOutcome,
@@ -26,6 +27,7 @@ use crate::{
     prepare::{Prepared, prepare_all},
     proof::{Proven, prove_all, read_truth},
     slices::engine_words,
+    stand::Stand,
 };
 
 /// A run that ended, or was stopped with all that it had.
@@ -95,14 +97,40 @@ fn carry_out(
     begin: Beginning,
     pace: &Pace<'_>,
 ) -> Result<Finished, LabError> {
+    let mut session = prove_and_describe(bench, folder, prepared, &begin)?;
+    let mut blocks = folder.read_blocks()?;
+    if !session.run.plan.design.looks {
+        session.run.warnings.extend(looked(complete_blocks(&blocks), session.run.plan.design.blocks));
+    }
+    folder.write_run(&session.run)?;
+    let Session { run, prepared, database, truth, grouping } = session;
+    let work =
+        BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
+    if !run.plan.design.looks || has_both_sides(&run) {
+        measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
+    }
+    Ok(Finished { run, blocks, stopped: bench.stopped() })
+}
+
+/// Stacks that are proven, and what loading them needs.
+struct Session {
+    run: Run,
+    prepared: Vec<Prepared>,
+    database: Database,
+    truth: Truth,
+    grouping: Grouping,
+}
+
+fn prove_and_describe(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    prepared: Vec<Prepared>,
+    begin: &Beginning,
+) -> Result<Session, LabError> {
     let database = Database::start(bench, prepared.len().min(MOST))?;
     let (cases, truth) = read_truth(bench, &database)?;
     let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
-    let mut blocks = folder.read_blocks()?;
-    let (mut run, grouping) = describe(bench, folder, &prepared, &proven, &database, &begin);
-    if !run.plan.design.looks {
-        run.warnings.extend(looked(complete_blocks(&blocks), run.plan.design.blocks));
-    }
+    let (run, grouping) = describe(bench, folder, &prepared, &proven, &database, begin);
     let prepared: Vec<Prepared> = prepared
         .into_iter()
         .filter(|one| run.prepared.iter().any(|proven| proven.stack == *one.name()))
@@ -111,14 +139,39 @@ fn carry_out(
         let reasons = run.not_run.iter().map(|row| format!("  {}: {}", row.stack, row.reason));
         return Err(LabError::NothingToMeasure(reasons.collect::<Vec<_>>().join("\n")));
     }
-    folder.write_run(&run)?;
     dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
-    let work =
-        BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
-    if !run.plan.design.looks || has_both_sides(&run) {
-        measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
-    }
-    Ok(Finished { run, blocks, stopped: bench.stopped() })
+    Ok(Session { run, prepared, database, truth, grouping })
+}
+
+/// Prepares and proves the plan's stacks and gives them to `work` for single trials, in a new run folder or in one of
+/// before.
+///
+/// # Errors
+/// What keeps all stacks from being measured, or an error of `work`.
+pub fn trials(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    resumed: bool,
+    work: &mut dyn FnMut(&Run, &mut Stand<'_>) -> Result<(), LabError>,
+) -> Result<Run, LabError> {
+    let clock = Instant::now();
+    let earlier = if resumed { Some(folder.read_run()?) } else { None };
+    let (prepared, not_run) = prepare_all(bench)?;
+    let (seed, started) = match &earlier {
+        Some(earlier) => (earlier.seed, earlier.started.clone()),
+        None => {
+            let seed = bench.order.plan.design.seed.unwrap_or_else(rand::random);
+            (seed, jiff::Timestamp::now().to_string())
+        }
+    };
+    let begin = Beginning { clock, seed, not_run, started, earlier };
+    let Session { run, prepared, database, truth, .. } = prove_and_describe(bench, folder, prepared, &begin)?;
+    folder.write_run(&run)?;
+    bench.step(Step::Measure, format!("{} stacks, trial by trial", prepared.len()));
+    let mut stand = Stand::new(bench, &prepared, &database, &truth);
+    work(&run, &mut stand)?;
+    stand.stop();
+    Ok(run)
 }
 
 /// Whether a comparison that ends with a verdict has its baseline, and something else than the canary against it. One that

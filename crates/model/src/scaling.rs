@@ -45,3 +45,41 @@ pub struct ScalingResult {
     /// What it means in words.
     pub reason: String,
 }
+
+/// One number of workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScaleRow {
+    /// Workers.
+    pub workers: u32,
+    /// Throughput in requests per second.
+    pub throughput_per_s: Figure,
+    /// Throughput of one worker against that of one with the fewest workers: 1 is perfect scaling.
+    pub efficiency: Figure,
+    /// How far the closed loop is from `N = X(R + Z)`, as a share; beyond 2 % what was counted isn't what was timed.
+    pub closed_loop_gap: f64,
+    /// Whether it has more workers than the machine gives servers CPUs: what it shows is the machine's limit.
+    pub not_server_bound: bool,
+}
+
+/// The object that `dyno scale --format json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScaleOutput {
+    /// Version of this format.
+    pub version: u32,
+    /// The run folder.
+    pub folder: String,
+    /// The stack without its workers.
+    pub stack: crate::StackName,
+    /// The operation.
+    pub operation: crate::Operation,
+    /// Blocks in which every number of workers was measured.
+    pub blocks: u32,
+    /// A row for each number of workers.
+    pub rows: Vec<ScaleRow>,
+    /// The law; `null` with the reason below.
+    pub law: Option<ScalingResult>,
+    /// What the law says in words, or why there is none.
+    pub reason: String,
+    /// What makes the numbers less sure.
+    pub warnings: Vec<String>,
+}
