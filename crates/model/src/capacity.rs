@@ -86,10 +86,19 @@ pub enum TrialPurpose {
 pub enum TrialEnd {
     /// The SLO was met.
     Passed,
-    /// The SLO was missed, the server overloaded, or more than 0.1 % of answers were wrong.
+    /// The SLO was missed, the server overloaded, or too many requests got no right answer.
     Failed,
-    /// Generator or machine were disturbed: it is repeated and not counted.
-    Invalid,
+    /// Something else used the machine, or the generator was late: it is repeated and not counted.
+    Disturbed,
+    /// The generator was the limit: it is repeated and not counted.
+    GeneratorBound,
+}
+
+impl TrialEnd {
+    /// Whether it says something about the stack.
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Passed | Self::Failed)
+    }
 }
 
 /// One trial as it was, those that don't count too.
@@ -101,14 +110,19 @@ pub struct TrialRecord {
     pub rate_per_s: f64,
     /// How it ended.
     pub end: TrialEnd,
+    /// Requests whose latency was measured.
+    pub requests: u64,
     /// Median latency in microseconds; `null` where nothing was measured.
     pub p50_us: Option<f64>,
     /// 99th percentile of latency in microseconds; `null` where nothing was measured.
     pub p99_us: Option<f64>,
-    /// Requests without a right answer, as a share.
+    /// Requests without a right answer, as a share; `null` where there were no requests.
     pub errors: Option<f64>,
     /// Why it failed or doesn't count, with figures; empty when it passed.
     pub reason: String,
+    /// What was the limit of a saturated trial if it wasn't the server's CPUs, with figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_server_bound: Option<String>,
 }
 
 /// One stack's search in `capacity.json`.
@@ -129,16 +143,23 @@ pub struct StackSearch {
 pub struct CapacityRecord {
     /// Version of the run folder's format.
     pub format: u32,
-    /// The objective as it was written.
+    /// The objectives, all of which must be met.
     pub slo: String,
     /// The operation that is loaded.
     pub operation: crate::Operation,
+    /// Connections of each trial.
+    pub connections: u32,
     /// Seed of every random choice.
     pub seed: u64,
     /// Whether the latency curve is measured too.
     pub curve: bool,
+    /// Length of every trial, where it isn't the search that says.
+    #[serde(default)]
+    pub trial: Option<crate::Span>,
     /// Stacks in the order of the command.
     pub stacks: Vec<StackSearch>,
+    /// Speed of a fixed spin before each fresh start, in loops per millisecond: the machine's own drift.
+    pub spins_per_ms: Vec<f64>,
 }
 
 /// One row of `dyno capacity`.
@@ -149,13 +170,16 @@ pub struct CapacityRow {
     /// The search's result; `null` where there is no verdict.
     pub result: Option<CapacityResult>,
     /// The outcome in words, or why there is no verdict.
-    pub words: String,
-    /// Throughput of a saturated closed loop, in requests per second.
+    pub reason: String,
+    /// Throughput of the saturated closed loop that is the search's scale, in requests per second: of one trial, without an
+    /// interval.
     pub saturation_per_s: Option<f64>,
     /// Trials that didn't count.
-    pub invalid: u32,
+    pub uncounted: u32,
     /// Points of the latency curve, by rate; empty where none was asked for.
     pub curve: Vec<TrialRecord>,
+    /// What makes the number less sure, or something else than it seems.
+    pub notes: Vec<String>,
 }
 
 /// The object that `dyno capacity --format json` prints.
@@ -165,12 +189,25 @@ pub struct CapacityOutput {
     pub version: u32,
     /// The run folder.
     pub folder: String,
-    /// The objective.
+    /// The objectives.
     pub slo: String,
     /// The operation.
     pub operation: crate::Operation,
+    /// Connections of each trial.
+    pub connections: u32,
+    /// Seed of every random choice.
+    pub seed: u64,
     /// A row for each stack.
     pub rows: Vec<CapacityRow>,
     /// Stacks that couldn't be measured, with the reason.
     pub not_run: Vec<crate::record::NotRun>,
+}
+
+impl CapacityRow {
+    /// Whether it has a number with its interval.
+    pub fn is_found(&self) -> bool {
+        let found =
+            |one: &CapacityResult| matches!(one.outcome, CapacityOutcome::Found | CapacityOutcome::Wide);
+        self.result.as_ref().is_some_and(found)
+    }
 }
