@@ -6,12 +6,14 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 25] = [
     "truth",
     "lock",
     "freeze",
     "schema",
     "calibrate",
+    "capacity",
+    "scale",
     "run",
     "compare",
     "verdict",

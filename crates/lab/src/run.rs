@@ -41,6 +41,8 @@ pub struct Finished {
     pub stopped: bool,
 }
 
+/// The warning of a run that goes on with another machine or other software.
+const FINGERPRINT_CHANGED: &str = "fingerprint_changed";
 /// Share of the free memory that the stacks of a block may take together.
 const MEMORY_SHARE: f64 = 0.7;
 /// Memory under load against memory at rest, for judging whether all fit.
@@ -147,7 +149,8 @@ fn prove_and_describe(
 /// before.
 ///
 /// # Errors
-/// What keeps all stacks from being measured, or an error of `work`.
+/// What keeps all stacks from being measured, that a run of before was on another machine or with other software, or an
+/// error of `work`.
 pub fn trials(
     bench: &Bench<'_>,
     folder: &RunFolder,
@@ -166,6 +169,10 @@ pub fn trials(
     };
     let begin = Beginning { clock, seed, not_run, started, earlier };
     let Session { run, prepared, database, truth, .. } = prove_and_describe(bench, folder, prepared, &begin)?;
+    if run.warnings.iter().any(|warning| warning.id == FINGERPRINT_CHANGED) {
+        let words = "machine or software changed since it began, so that it can't go on: start a new search";
+        return Err(LabError::CannotRun(format!("{}: {words}", folder.path().display())));
+    }
     folder.write_run(&run)?;
     bench.step(Step::Measure, format!("{} stacks, trial by trial", prepared.len()));
     let mut stand = Stand::new(bench, &prepared, &database, &truth);
@@ -333,7 +340,7 @@ fn describe(
         run.command.clone_from(&earlier.command);
         if earlier.fingerprint != run.fingerprint {
             run.warnings.push(Warning {
-                id: "fingerprint_changed".to_owned(),
+                id: FINGERPRINT_CHANGED.to_owned(),
                 subject: "run".to_owned(),
                 text: "machine or software changed between the run and its resumption".to_owned(),
                 advice: "start a new run: blocks before and after don't compare".to_owned(),

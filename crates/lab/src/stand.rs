@@ -7,13 +7,14 @@ use dyno_model::{
     Operation, Rate, Span, StackName,
     event::Event,
     plan::{Latency, Plan},
-    record::Slice,
+    record::{CpuSets, Slice},
 };
 use dyno_plan::{SliceKind, SlicePlan};
+use dyno_supervise::machine;
 
 use crate::{
     bench::Bench,
-    block::connections_of,
+    block::{SPIN, connections_of},
     database::Database,
     error::LabError,
     prepare::Prepared,
@@ -73,11 +74,22 @@ impl<'a> Stand<'a> {
         self.bench.tell(Event::Progress { done, total, left_s: None, stack, operation: Some(operation) });
     }
 
-    /// Fresh processes for one stack, warmed up.
+    /// Tells a person something.
+    pub fn note(&self, text: String) {
+        self.bench.tell(Event::Note(text));
+    }
+
+    /// CPUs of each part.
+    pub fn cpus(&self) -> &CpuSets {
+        &self.bench.cpus
+    }
+
+    /// Fresh processes for one stack, warmed up; returns the machine's speed before it, in loops per millisecond.
     ///
     /// # Errors
     /// Dyno's own; that a stack doesn't start, or answers wrongly, is the inner one.
-    pub fn fresh(&mut self, stack: usize, seed: u64) -> Result<Result<(), String>, LabError> {
+    pub fn fresh(&mut self, stack: usize, seed: u64) -> Result<Result<f64, String>, LabError> {
+        let spin_per_ms = machine::spin_per_ms(SPIN);
         if let Some(old) = self.loaded[stack].take() {
             old.running.stop();
         }
@@ -102,7 +114,10 @@ impl<'a> Stand<'a> {
                 connections.warm_up(plan, self.bench.order.stop)?;
                 Ok(connections)
             });
-        Ok(warm.map(|connections| self.loaded[stack] = Some(Loaded { running, connections })))
+        Ok(warm.map(|connections| {
+            self.loaded[stack] = Some(Loaded { running, connections });
+            spin_per_ms
+        }))
     }
 
     /// One trial on one stack that is up, until its last answer: nothing is in flight when it returns.

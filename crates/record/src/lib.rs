@@ -233,6 +233,11 @@ impl RunFolder {
         }
     }
 
+    /// Whether it is a capacity search's.
+    pub fn is_capacity(&self) -> bool {
+        self.path.join("capacity.json").is_file()
+    }
+
     /// Writes `capacity.json`.
     ///
     /// # Errors
