@@ -84,8 +84,8 @@ fn lines(row: &CapacityRow) -> Vec<String> {
             result.edge * 200.0
         ));
     }
-    if row.uncounted > 0 {
-        lines.push(format!("{} disturbed trials were repeated and don't count", row.uncounted));
+    if row.uncounted > 0 && row.result.is_some() {
+        lines.push(format!("trials that were disturbed, repeated and don't count: {}", row.uncounted));
     }
     lines.extend(row.notes.iter().cloned());
     lines
