@@ -184,7 +184,7 @@ impl Search {
             CapacityOutcome::Unfinished if self.over() => {
                 format!("to be confirmed at {low:.0} requests/s")
             }
-            CapacityOutcome::Unfinished => format!("{trials} trials, more are needed"),
+            CapacityOutcome::Unfinished => format!("trials so far: {trials}; more are needed"),
             CapacityOutcome::Found => {
                 format!("within {:.1} % after {trials} trials", self.half_width() * 100.0)
             }

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!((row.uncounted, row.saturation_per_s, row.is_found()), (1, Some(1000.0), false));
         assert_eq!(row.curve.iter().map(|point| point.rate_per_s).collect::<Vec<_>>(), [100.0, 900.0]);
         assert!(row.notes[0].contains("only 5 requests lie beyond"), "{:?}", row.notes);
-        assert_eq!(row.reason, "1 trials, more are needed");
+        assert_eq!(row.reason, "trials so far: 1; more are needed");
     }
 
     #[test]
