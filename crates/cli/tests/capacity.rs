@@ -75,7 +75,7 @@ fn a_search_is_stopped_and_goes_on_and_its_record_adds_up() {
     assert_eq!((said.seed, said.rows.len(), said.not_run.len()), (5, 1, 0));
     let (before, after) = (&first.stacks[0].trials, &whole.stacks[0].trials);
     assert!(after.starts_with(before) && after.len() > before.len(), "what was measured is kept");
-    assert_eq!(whole.spins_per_ms.len() > first.spins_per_ms.len(), true, "it was started afresh");
+    assert!(whole.spins_per_ms.len() > first.spins_per_ms.len(), "it was started afresh");
     assert_eq!(after[0].purpose, TrialPurpose::Saturation);
     let run: Run = read(&folder.join("run.json"));
     assert_eq!((run.seed, run.plan.stacks.len()), (5, 1));

@@ -16,8 +16,7 @@ pub fn capacity_text(output: &CapacityOutput) -> String {
         output.slo, output.operation, output.connections
     );
     let mut text = format!("{}\n\n", wrap(&head, 80, 2));
-    let _ =
-        writeln!(text, "{:<28} {:>12} {:>21}  {}", "stack", "requests/s", "95 % of probability", "outcome");
+    let _ = writeln!(text, "{:<28} {:>12} {:>21}  outcome", "stack", "requests/s", "95 % of probability");
     for row in &output.rows {
         let [capacity, interval, outcome] = cells(row);
         let _ = writeln!(text, "{:<28} {capacity:>12} {interval:>21}  {outcome}", row.stack.to_string());
