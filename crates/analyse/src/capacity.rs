@@ -4,6 +4,12 @@
 //! trial fails for another reason, so that one unlucky trial doesn't decide as it does in a bisection. Their posterior is
 //! kept on a grid as in Psi (Kontsevich and Tyler 1999); the next rate is a quantile of C's.
 
+mod rows;
+mod trial;
+
+pub use rows::rows;
+pub use trial::{judge, length, longest};
+
 use dyno_model::capacity::{CapacityOutcome, CapacityResult, CapacityState, CapacityTrial};
 use statrs::function::erf::erfc;
 
@@ -178,7 +184,7 @@ impl Search {
             CapacityOutcome::Unfinished if self.over() => {
                 format!("to be confirmed at {low:.0} requests/s")
             }
-            CapacityOutcome::Unfinished => format!("{trials} trials, more are needed"),
+            CapacityOutcome::Unfinished => format!("trials so far: {trials}; more are needed"),
             CapacityOutcome::Found => {
                 format!("within {:.1} % after {trials} trials", self.half_width() * 100.0)
             }

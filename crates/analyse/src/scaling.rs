@@ -3,6 +3,10 @@
 //!
 //! Logarithms, because noise of throughput is a share of it; a fit of throughputs themselves is decided by the largest.
 
+mod table;
+
+pub use table::{Table, table};
+
 use dyno_model::scaling::{Figure, Peak, ScalingResult};
 
 use crate::{

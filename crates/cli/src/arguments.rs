@@ -1,6 +1,7 @@
 //! Options as written.
 
 mod calibrate;
+pub mod capacity;
 pub mod gate;
 pub mod history;
 mod load;
@@ -16,6 +17,7 @@ use dyno_model::{
 use dyno_provision::BrokerChoice;
 
 pub use calibrate::CalibrateOptions;
+pub use capacity::{CapacityOptions, ScaleOptions};
 pub use history::HistoryOptions;
 pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
 
@@ -25,6 +27,8 @@ Examples:
   dyno run smoke               two stacks for a minute
   dyno compare flask/gunicorn flask/waitress    which is faster, and by how much?
   dyno verdict hypotheses/     which of these claims hold?
+  dyno capacity flask/gunicorn --slo p99=50ms    how much can it carry?
+  dyno scale flask/gunicorn --workers 1,2,4      what do more workers bring?
   dyno check flask/gunicorn    does this stack answer the contract?
   dyno up flask/uwsgi/nginx    bring one stack up and look around
   dyno ps, dyno logs -f        what is up, and what it logs; dyno down ends it
@@ -112,6 +116,12 @@ pub enum Command {
     Verdict(VerdictOptions),
     /// How often a stack is told from itself, and a known slowdown found: sessions that anybody can repeat
     Calibrate(Box<CalibrateOptions>),
+    /// The highest rate at which a stack meets an objective, with its interval
+    #[command(after_help = capacity::CAPACITY_CODES)]
+    Capacity(Box<CapacityOptions>),
+    /// How throughput grows with worker processes, and what was the limit
+    #[command(after_help = capacity::SCALE_CODES)]
+    Scale(Box<ScaleOptions>),
     /// For CI: is a stack slower than in another git revision? Exits 0 (no), 1 (yes) or 2 (no verdict)
     #[command(after_help = gate::CODES)]
     Gate(Box<gate::GateOptions>),

@@ -1,12 +1,14 @@
 //! What each command does: a request to the lab, or a view of what is recorded.
 
 mod calibrate;
+mod capacity;
 mod compare;
 mod field;
 mod gate;
 mod history;
 mod live;
 pub mod load;
+mod scale;
 mod session;
 mod truth;
 mod up;
@@ -35,11 +37,13 @@ use crate::{
 };
 
 pub use calibrate::calibrate;
+pub use capacity::capacity;
 pub use compare::compare;
 pub use field::{freeze, list, lock};
 pub use gate::{GateError, gate};
 pub use history::{HistoryError, history};
 pub use live::live;
+pub use scale::scale;
 pub use truth::{SERVER as TRUTH_SERVER, truth};
 pub use up::{down, logs, order, ps, up};
 pub use verdict::verdict;
@@ -160,6 +164,7 @@ pub fn run(common: &Common, options: &RunOptions) -> Result<ExitCode, Error> {
     let (folder, plan, resumed) = match &options.resume {
         Some(name) => {
             let folder = RunFolder::open(&common.runs, name)?;
+            capacity::refuse_search(&folder)?;
             let plan = folder.read_run()?.plan;
             (folder, plan, true)
         }
@@ -204,6 +209,10 @@ pub fn report(common: &Common, options: &ReportOptions) -> Result<ExitCode, Erro
         return view::across(common, first, second);
     }
     let folder = RunFolder::open(&common.runs, &options.runs_shown[0])?;
+    if folder.is_capacity() {
+        capacity::show(common, &folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     view::show(common, &folder, &folder.read_run()?, &folder.read_blocks()?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         Command::Compare(options) => commands::compare(&arguments.common, options),
         Command::Verdict(options) => commands::verdict(&arguments.common, options),
         Command::Calibrate(options) => commands::calibrate(&arguments.common, options),
+        Command::Capacity(options) => commands::capacity(&arguments.common, options),
+        Command::Scale(options) => commands::scale(&arguments.common, options),
         Command::Gate(options) => commands::gate(&arguments.common, options),
         Command::History(options) => commands::history(&arguments.common, options),
         Command::Check(options) => commands::check(&arguments.common, options),

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use dyno_model::{
     calibration::{Calibration, CalibrationOutput},
+    capacity::{CapacityOutput, CapacityRecord},
     claim::{ClaimResult, VerdictRecord},
     gate::GateOutput,
     history::HistoryOutput,
     output::{AcrossOutput, CheckOutput, ListOutput, LoadOutput, RunOutput},
     record::{Block, Run},
+    scaling::ScaleOutput,
 };
 use schemars::{Schema, schema_for};
 
@@ -27,6 +29,9 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("load", schema_for!(LoadOutput)),
         ("verdict", schema_for!(Vec<ClaimResult>)),
         ("record-verdict", schema_for!(VerdictRecord)),
+        ("capacity", schema_for!(CapacityOutput)),
+        ("record-capacity", schema_for!(CapacityRecord)),
+        ("scale", schema_for!(ScaleOutput)),
         ("calibration", schema_for!(CalibrationOutput)),
         ("record-calibration", schema_for!(Calibration)),
         ("record-run", schema_for!(Run)),

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "truth",
     "lock",
     "freeze",
@@ -14,6 +14,8 @@ const COMMANDS: [&str; 25] = [
     "calibrate",
     "gate",
     "history",
+    "capacity",
+    "scale",
     "run",
     "compare",
     "verdict",

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long the machine's own speed is looked at before a block.
-const SPIN: Duration = Duration::from_millis(200);
+pub const SPIN: Duration = Duration::from_millis(200);
 /// Largest environment variable that only moves memory about.
 const PADDING: usize = 4096;
 

@@ -46,7 +46,7 @@ pub fn rehearse(bench: &Bench<'_>, orders: &[TraceOrder]) -> Result<Vec<Trace>, 
     let (_, truth) = read_truth(bench, &database)?;
     let total = orders.iter().map(|one| one.warm_up + one.length).sum::<Duration>();
     bench.step(Step::Measure, format!("{} traces before the first block", orders.len()));
-    dyno_supervise::machine::pin_this_thread(&bench.cpus.generator);
+    let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
     let mut traces = Vec::new();
     let mut past = Duration::ZERO;
     for (done, order) in orders.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dyno_contract::Truth;
 use dyno_model::{
     StackName,
     check::CheckOutcome,
@@ -26,6 +27,7 @@ use crate::{
     prepare::{Prepared, prepare_all},
     proof::{Proven, prove_all, read_truth},
     slices::engine_words,
+    stand::Stand,
 };
 
 /// A run that ended, or was stopped with all that it had.
@@ -39,6 +41,8 @@ pub struct Finished {
     pub stopped: bool,
 }
 
+/// The warning of a run that goes on with another machine or other software.
+const FINGERPRINT_CHANGED: &str = "fingerprint_changed";
 /// Share of the free memory that the stacks of a block may take together.
 const MEMORY_SHARE: f64 = 0.7;
 /// Memory under load against memory at rest, for judging whether all fit.
@@ -95,14 +99,41 @@ fn carry_out(
     begin: Beginning,
     pace: &Pace<'_>,
 ) -> Result<Finished, LabError> {
+    let mut session = prove_and_describe(bench, folder, prepared, &begin)?;
+    let mut blocks = folder.read_blocks()?;
+    if !session.run.plan.design.looks {
+        session.run.warnings.extend(looked(complete_blocks(&blocks), session.run.plan.design.blocks));
+    }
+    folder.write_run(&session.run)?;
+    let Session { run, prepared, database, truth, grouping } = session;
+    let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
+    let work =
+        BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
+    if !run.plan.design.looks || has_both_sides(&run) {
+        measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
+    }
+    Ok(Finished { run, blocks, stopped: bench.stopped() })
+}
+
+/// Stacks that are proven, and what loading them needs.
+struct Session {
+    run: Run,
+    prepared: Vec<Prepared>,
+    database: Database,
+    truth: Truth,
+    grouping: Grouping,
+}
+
+fn prove_and_describe(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    prepared: Vec<Prepared>,
+    begin: &Beginning,
+) -> Result<Session, LabError> {
     let database = Database::start(bench, prepared.len().min(MOST))?;
     let (cases, truth) = read_truth(bench, &database)?;
     let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
-    let mut blocks = folder.read_blocks()?;
-    let (mut run, grouping) = describe(bench, folder, &prepared, &proven, &database, &begin);
-    if !run.plan.design.looks {
-        run.warnings.extend(looked(complete_blocks(&blocks), run.plan.design.blocks));
-    }
+    let (run, grouping) = describe(bench, folder, &prepared, &proven, &database, begin);
     let prepared: Vec<Prepared> = prepared
         .into_iter()
         .filter(|one| run.prepared.iter().any(|proven| proven.stack == *one.name()))
@@ -111,14 +142,44 @@ fn carry_out(
         let reasons = run.not_run.iter().map(|row| format!("  {}: {}", row.stack, row.reason));
         return Err(LabError::NothingToMeasure(reasons.collect::<Vec<_>>().join("\n")));
     }
-    folder.write_run(&run)?;
-    let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
-    let work =
-        BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
-    if !run.plan.design.looks || has_both_sides(&run) {
-        measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
+    Ok(Session { run, prepared, database, truth, grouping })
+}
+
+/// Prepares and proves the plan's stacks and gives them to `work` for single trials, in a new run folder or in one of
+/// before.
+///
+/// # Errors
+/// What keeps all stacks from being measured, that a run of before was on another machine or with other software, or an
+/// error of `work`.
+pub fn trials(
+    bench: &Bench<'_>,
+    folder: &RunFolder,
+    resumed: bool,
+    work: &mut dyn FnMut(&Run, &mut Stand<'_>) -> Result<(), LabError>,
+) -> Result<Run, LabError> {
+    let clock = Instant::now();
+    let earlier = if resumed { Some(folder.read_run()?) } else { None };
+    let (prepared, not_run) = prepare_all(bench)?;
+    let (seed, started) = match &earlier {
+        Some(earlier) => (earlier.seed, earlier.started.clone()),
+        None => {
+            let seed = bench.order.plan.design.seed.unwrap_or_else(rand::random);
+            (seed, jiff::Timestamp::now().to_string())
+        }
+    };
+    let begin = Beginning { clock, seed, not_run, started, earlier };
+    let Session { run, prepared, database, truth, .. } = prove_and_describe(bench, folder, prepared, &begin)?;
+    if run.warnings.iter().any(|warning| warning.id == FINGERPRINT_CHANGED) {
+        let words = "machine or software changed since it began, so that it can't go on: start a new search";
+        return Err(LabError::CannotRun(format!("{}: {words}", folder.path().display())));
     }
-    Ok(Finished { run, blocks, stopped: bench.stopped() })
+    folder.write_run(&run)?;
+    bench.step(Step::Measure, format!("{} stacks, trial by trial", prepared.len()));
+    let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
+    let mut stand = Stand::new(bench, &prepared, &database, &truth);
+    work(&run, &mut stand)?;
+    stand.stop();
+    Ok(run)
 }
 
 /// Whether a comparison that ends with a verdict has its baseline, and something else than the canary against it where the
@@ -284,7 +345,7 @@ fn describe(
         run.command.clone_from(&earlier.command);
         if earlier.fingerprint != run.fingerprint {
             run.warnings.push(Warning {
-                id: "fingerprint_changed".to_owned(),
+                id: FINGERPRINT_CHANGED.to_owned(),
                 subject: "run".to_owned(),
                 text: "machine or software changed between the run and its resumption".to_owned(),
                 advice: "start a new run: blocks before and after don't compare".to_owned(),

@@ -45,3 +45,55 @@ pub struct ScalingResult {
     /// What it means in words.
     pub reason: String,
 }
+
+/// One number of workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScaleRow {
+    /// Workers.
+    pub workers: u32,
+    /// Throughput in requests per second; `null` with fewer blocks than an interval needs.
+    pub throughput_per_s: Option<Figure>,
+    /// Throughput over that with the fewest workers, paired by block.
+    pub speed_up: Option<Figure>,
+    /// Speed-up over how many times the fewest workers there are: 1 is even scaling.
+    pub efficiency: Option<Figure>,
+    /// Blocks that it rests on.
+    pub blocks: u32,
+    /// How far the closed loop is from `N = X(R + Z)`, as a share; beyond 2 % what was counted isn't what was timed.
+    pub closed_loop_gap: Option<f64>,
+    /// Share of its CPUs that the stack used, 0 to 1.
+    pub server_busy: Option<f64>,
+    /// Why its numbers carry no verdict, if they don't.
+    pub no_verdict: Option<String>,
+}
+
+/// The object that `dyno scale --format json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScaleOutput {
+    /// Version of this format.
+    pub version: u32,
+    /// The run folder.
+    pub folder: String,
+    /// The run's page.
+    pub report: String,
+    /// The stack without its workers.
+    pub stack: crate::StackName,
+    /// The operation.
+    pub operation: crate::Operation,
+    /// Connections of the saturated closed loop.
+    pub connections: u32,
+    /// CPUs that the machine gives servers.
+    pub server_cpus: u32,
+    /// Complete blocks.
+    pub blocks: u32,
+    /// A row for each number of workers, from the fewest.
+    pub rows: Vec<ScaleRow>,
+    /// The law; `null` with the reason below.
+    pub law: Option<ScalingResult>,
+    /// What the law says in words, or why there is none.
+    pub reason: String,
+    /// What was the limit, and what makes the numbers less sure.
+    pub notes: Vec<String>,
+    /// Numbers of workers that couldn't be measured, with the reason.
+    pub not_run: Vec<crate::record::NotRun>,
+}

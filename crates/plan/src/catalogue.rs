@@ -8,7 +8,9 @@ use std::{
 
 use dyno_model::{
     Operation, StackName, StackPattern, Variant,
-    catalogue::{App, CannotRun, Front, Interface, Language, ListenAt, Protocol, Server, Upstream, Worker},
+    catalogue::{
+        App, CannotRun, Front, Interface, Language, ListenAt, Processes, Protocol, Server, Upstream, Worker,
+    },
 };
 use serde::de::DeserializeOwned;
 use wildmatch::WildMatch;
@@ -97,6 +99,11 @@ impl ResolvedStack {
             .into_iter()
             .filter(|operation| !self.app.app.not_offered.contains_key(operation))
             .collect()
+    }
+
+    /// Whether it has as many processes, or a compiled program threads, as it is given workers.
+    pub fn scales(&self) -> bool {
+        self.server.server.processes == Processes::Workers
     }
 
     /// Why the manifests say that it can't run on this interpreter.

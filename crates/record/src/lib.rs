@@ -5,6 +5,7 @@
 //!   run.json           dyno_model::record::Run: plan, seed, fingerprint, proofs
 //!   blocks/0000.json   dyno_model::record::Block, written when the block ends, at once or not at all
 //!   rehearsal.json     dyno_model::rehearsal::Rehearsal: what was looked at before the first block, if anything was
+//!   capacity.json      dyno_model::capacity::CapacityRecord, of a capacity search alone
 //!   results.json       dyno_model::output::RunOutput
 //!   report.html        the page
 //!   logs/              what the children said
@@ -20,6 +21,7 @@ use std::{
 };
 
 use dyno_model::{
+    capacity::CapacityRecord,
     output::RunOutput,
     record::{Block, FORMAT, Run},
     rehearsal::Rehearsal,
@@ -250,6 +252,27 @@ impl RunFolder {
             // A run that goes on again has older results.
             ended: results.is_some_and(|results| newest.is_none_or(|newest| newest <= results)),
         }
+    }
+
+    /// Whether it is a capacity search's.
+    pub fn is_capacity(&self) -> bool {
+        self.path.join("capacity.json").is_file()
+    }
+
+    /// Writes `capacity.json`.
+    ///
+    /// # Errors
+    /// The disk refuses; what was there before is still there.
+    pub fn write_capacity(&self, record: &CapacityRecord) -> Result<(), RecordError> {
+        self.write_json("capacity.json", record)
+    }
+
+    /// Reads `capacity.json`.
+    ///
+    /// # Errors
+    /// Unreadable, damaged, or from a newer dyno; a run that is no capacity search has none.
+    pub fn read_capacity(&self) -> Result<CapacityRecord, RecordError> {
+        read_versioned(&self.path.join("capacity.json"), FORMAT)
     }
 
     /// Removes the folder if the run never began: without `run.json` there is nothing to keep.

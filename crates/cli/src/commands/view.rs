@@ -63,6 +63,7 @@ fn output(folder: &RunFolder, run: &Run, analysis: &Analysis) -> RunOutput {
 pub fn across(common: &Common, first: &Path, second: &Path) -> Result<ExitCode, Error> {
     let read = |name: &Path| -> Result<(RunFolder, Run, Analysis), Error> {
         let folder = RunFolder::open(&common.runs, name)?;
+        super::capacity::refuse_search(&folder)?;
         let run = folder.read_run()?;
         let analysis = analyse(&run, &folder.read_blocks()?);
         Ok((folder, run, analysis))
