@@ -14,6 +14,7 @@ use dyno_provision::database::connect;
 
 use crate::{
     bench::Bench,
+    broker::Broker,
     database::Database,
     desk::Desk,
     error::LabError,
@@ -54,6 +55,10 @@ pub fn up(bench: &Bench<'_>, desk: &Desk) -> Result<(), LabError> {
         };
         drop(TcpListener::bind(address).map_err(taken)?);
         let stack = Running::start(bench, one, &database, Some(port), 0, true)?;
+        // The first stack with a worker brings the broker up. Before the stack: it is ended after it.
+        for (spec, child) in bench.started_broker().into_iter().flat_map(Broker::hand_over) {
+            crew.posts.push(Post::shared("broker", spec, child));
+        }
         stack.wait_ready(bench.order.stop)?;
         bench.tell(Event::Note(format!("{} answers on http://{address}", one.name())));
         let stats = stack.stats_socket();
@@ -70,7 +75,7 @@ pub fn up(bench: &Bench<'_>, desk: &Desk) -> Result<(), LabError> {
         crew.tick(bench, desk);
         thread::sleep(PAUSE);
     }
-    crew.end();
+    crew.end(desk);
     drop(folders);
     Ok(())
 }
@@ -116,9 +121,12 @@ impl Crew {
     }
 
     /// Stops all: those that were started last first, so that fronts go before servers, and the database goes last.
-    fn end(mut self) {
+    fn end(mut self, desk: &Desk) {
         self.client = None;
-        while let Some(post) = self.posts.pop() {
+        self.posts.iter_mut().for_each(Post::goes_down);
+        loop {
+            desk.publish(UpState { processes: self.posts.iter().map(Post::state).collect(), database: None });
+            let Some(post) = self.posts.pop() else { return };
             post.end();
         }
     }
