@@ -294,6 +294,7 @@ pub fn router(board: Arc<RunBoard>) -> Router {
     Router::new()
         .route("/", get(pages::run))
         .route("/page.css", get(pages::css))
+        .route("/page.js", get(pages::page_js))
         .route("/run.js", get(pages::run_js))
         .route("/api/state", get(state))
         .route("/api/stream", get(states))

@@ -1,15 +1,6 @@
 "use strict";
-// Everything that comes from elsewhere goes through textContent: nothing of it is ever read as HTML.
 
-const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 function drawn(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
@@ -17,16 +8,7 @@ function drawn(tag, attributes) {
   return made;
 }
 
-function say(id, text) {
-  if (byId(id).textContent !== text) byId(id).textContent = text;
-}
-
-function span(seconds) {
-  if (seconds === null) return "–";
-  const s = Math.round(seconds);
-  return s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
-}
-
+const tell = (id, text) => say(byId(id), text);
 const ms = (us) => (us === undefined ? "" : (us / 1000).toFixed(2));
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
 
@@ -87,11 +69,11 @@ function narrowing(widths) {
   const plot = byId("narrowing-plot");
   plot.toggleAttribute("hidden", widths.length === 0);
   if (widths.length === 0) {
-    say("narrowing", "There are intervals from the eighth block on.");
+    tell("narrowing", "There are intervals from the eighth block on.");
     return;
   }
   const last = widths[widths.length - 1];
-  say("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}.`);
+  tell("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}.`);
   const most = Math.max(...widths.map((one) => one[1]), 1e-9);
   const first = widths[0][0];
   const x = (blocks) => 8 + (500 * (blocks - first)) / Math.max(1, last[0] - first);
@@ -115,14 +97,14 @@ function uses(list) {
 
 function show(view) {
   document.title = `${view.step}: dyno run`;
-  say("title", view.title || "A run");
-  say("run", view.run);
-  say("trouble", view.trouble ?? "");
-  say("step", view.step);
-  say("blocks", view.blocks_wanted ? `${view.blocks} of ${view.blocks_wanted}` : "–");
-  say("left", span(view.left_s));
-  say("failed", String(view.processes.reduce((sum, one) => sum + one.failed, 0)));
-  say("detail", view.detail || "\u00a0");
+  tell("title", view.title || "A run");
+  tell("run", view.run);
+  tell("trouble", view.trouble ?? "");
+  tell("step", view.step);
+  tell("blocks", view.blocks_wanted ? `${view.blocks} of ${view.blocks_wanted}` : "–");
+  tell("left", span(view.left_s));
+  tell("failed", String(view.processes.reduce((sum, one) => sum + one.failed, 0)));
+  tell("detail", view.detail || "\u00a0");
   const [done, total] = view.progress ?? [view.blocks, Math.max(1, view.blocks_wanted)];
   byId("progress").value = view.step === "done" ? 1 : Math.min(1, done / Math.max(1, total));
   results(view.results);
@@ -134,11 +116,7 @@ function show(view) {
   ])));
   const warnings = [...view.warnings.map((one) => `${one.subject}: ${one.text}; ${one.advice}`), ...view.not_run.map((one) => `${one.stack} isn't measured: ${one.reason}`)];
   byId("warnings").replaceChildren(...warnings.map((text) => element("li", "", text)));
-  say("notes", view.notes.join("\n"));
+  tell("notes", view.notes.join("\n"));
 }
 
-const connection = byId("connection");
-const states = new EventSource("api/stream");
-states.onopen = () => { connection.textContent = "live"; connection.className = "connection good"; };
-states.onmessage = (event) => show(JSON.parse(event.data));
-states.onerror = () => { connection.textContent = "connection lost, trying again"; connection.className = "connection lost"; };
+follow_states(show, () => {});
