@@ -90,10 +90,11 @@ struct Crew {
 
 impl Crew {
     fn tick(&mut self, bench: &Bench<'_>, desk: &Desk) {
-        desk.take_orders(|name, action| match self.posts.iter_mut().find(|post| post.name() == name) {
-            Some(post) => post.act(action),
-            None => Err(format!("{name} is gone")),
-        });
+        let answers =
+            desk.take_orders(|name, action| match self.posts.iter_mut().find(|post| post.name() == name) {
+                Some(post) => post.act(action),
+                None => Err(format!("{name} is gone")),
+            });
         for post in &mut self.posts {
             if let Some(note) = post.tick(&bench.supervisor) {
                 bench.tell(Event::Note(note));
@@ -106,6 +107,7 @@ impl Crew {
         }
         let database = if sample { self.ask_database() } else { desk.state().database };
         desk.publish(UpState { processes: self.posts.iter().map(Post::state).collect(), database });
+        answers.send();
     }
 
     /// Counts the database's connections; `None` while it doesn't answer.

@@ -152,6 +152,8 @@ impl Post {
             (Action::Start | Action::Restart, Phase::Stopping | Phase::Stopped | Phase::BackingOff) => {
                 self.pause = FIRST_PAUSE;
                 self.due = Some(Instant::now());
+                // It isn't dyno that starts it again.
+                self.state.phase = if self.ending.is_some() { Phase::Stopping } else { Phase::Stopped };
             }
         }
         Ok(())
