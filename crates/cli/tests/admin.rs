@@ -302,7 +302,7 @@ fn the_page_in_a_browser_restarts_a_process_and_sees_its_log_move() {
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.look(width, dark);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
-        keep(&mut browser, "admin", width, dark);
+        browser.keep(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots"), "admin", width, dark);
         if let Ok(axe) = &axe {
             assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
         }
@@ -313,15 +313,4 @@ fn the_page_in_a_browser_restarts_a_process_and_sees_its_log_move() {
     browser.wait_for("document.getElementById('connection').textContent.includes('lost')", SHORT);
     browser.wait_for("document.querySelector('main').className === 'stale'", SHORT);
     is_gone();
-}
-
-/// A picture in the tests' folder of the build.
-fn keep(browser: &mut Chromium, name: &str, width: u32, dark: bool) {
-    let height = browser.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
-    let picture = browser.screenshot(width, u32::try_from(height).unwrap());
-    assert!(picture.starts_with(b"\x89PNG"));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    fs::create_dir_all(&folder).unwrap();
-    let scheme = if dark { "dark" } else { "light" };
-    fs::write(folder.join(format!("{name}-{width}-{scheme}.png")), picture).unwrap();
 }

@@ -162,6 +162,16 @@ impl Chromium {
         }
     }
 
+    /// Keeps a picture of the whole page in a folder, as `NAME-WIDTH-SCHEME.png`.
+    pub fn keep(&mut self, folder: &Path, name: &str, width: u32, dark: bool) {
+        let height = self.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
+        let picture = self.screenshot(width, u32::try_from(height).unwrap());
+        assert!(picture.starts_with(b"\x89PNG"));
+        fs::create_dir_all(folder).unwrap();
+        let scheme = if dark { "dark" } else { "light" };
+        fs::write(folder.join(format!("{name}-{width}-{scheme}.png")), picture).unwrap();
+    }
+
     /// What axe-core finds wrong, if its script is there: nothing, in a good page.
     pub fn violations(&mut self, axe: &str) -> Value {
         self.evaluate(axe);

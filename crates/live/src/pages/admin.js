@@ -34,7 +34,7 @@ function makeRow(one) {
   const row = element("tr");
   const cells = {};
   for (const [key, label, className] of [
-    ["name", "", "words"], ["phase", "state", "words short"], ["pid", "pid", ""], ["up", "up", ""], ["cpu", "CPU", ""],
+    ["name", "", "words"], ["phase", "state", "words tight"], ["pid", "pid", ""], ["up", "up", ""], ["cpu", "CPU", ""],
     ["memory", "memory", ""], ["restarts", "restarts", ""], ["says", "", "words wide"], ["act", "", "words wide act"],
   ]) {
     cells[key] = element("td", className);

@@ -8,9 +8,11 @@ function drawn(tag, attributes) {
   return made;
 }
 
+let last = "";
 const tell = (id, text) => say(byId(id), text);
-const ms = (us) => (us === undefined ? "" : (us / 1000).toFixed(2));
-const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
+// What is no number, for instance an infinite one, comes as null.
+const ms = (us) => (us === undefined ? "" : us === null ? "–" : (us / 1000).toFixed(2));
+const number = (value) => value === null ? "–" : value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
 
 function interval(one, largest) {
   const bar = drawn("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -33,7 +35,7 @@ function results(list) {
     const table = element("table");
     table.append(element("caption", "", `${operation}: requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate`));
     const head = element("tr");
-    for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
+    for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["interval", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
       const cell = element("th", className, name);
       cell.scope = "col";
       head.append(cell);
@@ -58,10 +60,17 @@ function results(list) {
       body.append(row);
     }
     table.append(thead, body);
-    const section = element("div", "scroll");
-    section.append(element("h2", "", operation), table);
+    // What scrolls by itself can be reached with the keyboard, too.
+    const scroll = element("div", "scroll");
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", operation);
+    scroll.append(table);
+    const section = element("div");
+    section.append(element("h2", "", operation), scroll);
     sections.push(section);
   }
+  byId("none").hidden = sections.length > 0;
   byId("results").replaceChildren(...sections);
 }
 
@@ -85,14 +94,23 @@ function narrowing(widths) {
 function uses(list) {
   const rows = list.map((one) => {
     const row = element("tr");
-    const name = element("td", "words", one.stack);
+    const add = (label, className, text) => {
+      const cell = element("td", className, text);
+      if (label) cell.dataset.name = label;
+      row.append(cell);
+      return cell;
+    };
+    const name = add("", "words", one.stack);
     if (one.failure) name.append(element("small", "bad", one.failure));
-    const roles = Object.entries(one.cpu_cores).map(([role, cores]) => `${role} ${(100 * cores).toFixed(0)} %`).join(", ");
-    row.append(name, element("td", "words", roles), element("td", "", `${(one.memory_bytes / 1048576).toFixed(0)} MiB`),
-      element("td", "", number(one.sent)), element("td", one.failed ? "bad" : "", number(one.failed)));
+    const roles = Object.entries(one.cpu_cores).map(([role, cores]) => `${role}\u00a0${(100 * cores).toFixed(0)}\u00a0%`).join(", ");
+    add("CPU by role", "words wide", roles);
+    add("memory", "", `${(one.memory_bytes / 1048576).toFixed(0)} MiB`);
+    add("sent", "", number(one.sent));
+    add("failed", one.failed ? "bad" : "", number(one.failed));
     return row;
   });
   byId("uses").replaceChildren(...rows);
+  byId("use").hidden = rows.length === 0;
 }
 
 function show(view) {
@@ -107,6 +125,14 @@ function show(view) {
   tell("detail", view.detail || "\u00a0");
   const [done, total] = view.progress ?? [view.blocks, Math.max(1, view.blocks_wanted)];
   byId("progress").value = view.step === "done" ? 1 : Math.min(1, done / Math.max(1, total));
+  // Progress moves each second, the rest with each block: what hasn't changed stays, and a selection in it.
+  const blocks = JSON.stringify([view.results, view.half_widths, view.processes, view.wrong_answers, view.warnings, view.not_run]);
+  if (blocks !== last) of_blocks(view);
+  last = blocks;
+  tell("notes", view.notes.join("\n"));
+}
+
+function of_blocks(view) {
   results(view.results);
   narrowing(view.half_widths);
   uses(view.processes);
@@ -115,8 +141,7 @@ function show(view) {
     element("pre", "short", one.body),
   ])));
   const warnings = [...view.warnings.map((one) => `${one.subject}: ${one.text}; ${one.advice}`), ...view.not_run.map((one) => `${one.stack} isn't measured: ${one.reason}`)];
-  byId("warnings").replaceChildren(...warnings.map((text) => element("li", "", text)));
-  tell("notes", view.notes.join("\n"));
+  byId("warnings").replaceChildren(...(warnings.length === 0 ? ["none"] : warnings).map((text) => element("li", "", text)));
 }
 
 follow_states(show, () => {});
