@@ -15,10 +15,12 @@ const ms = (us) => (us === undefined ? "" : us === null ? "–" : (us / 1000).to
 const number = (value) => value === null ? "–" : value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
 
 function interval(one, largest) {
-  const bar = drawn("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const bar = drawn("svg", { class: "bar", viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" });
   const x = (value) => (100 * value) / largest;
-  if (one.low !== null) bar.append(drawn("line", { x1: x(one.low), x2: x(one.high), y1: 5, y2: 5 }));
-  bar.append(drawn("circle", { cx: Math.max(2, x(one.estimate) - 2), cy: 5, r: 2.5 }));
+  const across = (name, from, to) => bar.append(drawn("line", { class: name, x1: from, x2: to, y1: 7, y2: 7 }));
+  across("track", 0, 100);
+  if (one.low !== null) across("between", x(one.low), x(one.high));
+  bar.append(drawn("line", { class: "estimate", x1: x(one.estimate), x2: x(one.estimate), y1: 1, y2: 13 }));
   return bar;
 }
 
@@ -33,7 +35,6 @@ function results(list) {
   const sections = [];
   for (const [operation, stacks] of operations) {
     const table = element("table");
-    table.append(element("caption", "", `${operation}: requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate`));
     const head = element("tr");
     for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["interval", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
       const cell = element("th", className, name);
@@ -67,7 +68,8 @@ function results(list) {
     scroll.setAttribute("aria-label", operation);
     scroll.append(table);
     const section = element("div");
-    section.append(element("h2", "", operation), scroll);
+    const words = "requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate";
+    section.append(element("h2", "", operation), element("p", "soft", words), scroll);
     sections.push(section);
   }
   byId("none").hidden = sections.length > 0;
@@ -76,19 +78,20 @@ function results(list) {
 
 function narrowing(widths) {
   const plot = byId("narrowing-plot");
-  plot.toggleAttribute("hidden", widths.length === 0);
+  // One point is no line.
+  plot.toggleAttribute("hidden", widths.length < 2);
   if (widths.length === 0) {
     tell("narrowing", "There are intervals from the eighth block on.");
     return;
   }
   const last = widths[widths.length - 1];
-  tell("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}.`);
+  tell("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks${widths.length < 2 ? "" : `, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}`}.`);
   const most = Math.max(...widths.map((one) => one[1]), 1e-9);
   const first = widths[0][0];
   const x = (blocks) => 8 + (500 * (blocks - first)) / Math.max(1, last[0] - first);
   const y = (width) => 82 - (72 * width) / most;
   const points = widths.map(([blocks, width]) => `${x(blocks)},${y(width)}`).join(" ");
-  plot.replaceChildren(drawn("polyline", { points }), drawn("circle", { cx: x(last[0]), cy: y(last[1]), r: 4 }));
+  plot.replaceChildren(drawn("line", { x1: 8, x2: 508, y1: 82, y2: 82 }), drawn("polyline", { points }), drawn("circle", { cx: x(last[0]), cy: y(last[1]), r: 4 }));
 }
 
 function uses(list) {
