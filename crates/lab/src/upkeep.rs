@@ -27,8 +27,11 @@ mod post;
 
 /// Pause of the loop: the longest that an order or a crash waits to be seen.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two samples: reading /proc and asking servers costs some milliseconds each.
+/// Between two samples at least.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Samples take this share of one core at most, and so do readings of memory, however many stacks are up: the kernel walks
+/// all pages of a process to tell its memory, which takes about ten times as long as all the rest.
+const SHARE: u32 = 300;
 
 /// Brings stacks up on the catalogue's ports, for a person to look around, and keeps them up until the stop.
 ///
@@ -42,7 +45,13 @@ pub fn up(bench: &Bench<'_>, desk: &Desk) -> Result<(), LabError> {
     let mut database = Database::start(bench, prepared.len())?;
     // Dropped after the posts, before the database.
     let mut folders: Vec<TrialFolder> = Vec::new();
-    let mut crew = Crew { posts: Vec::new(), client: None, url: database.url.clone(), sampled: None };
+    let mut crew = Crew {
+        posts: Vec::new(),
+        client: None,
+        url: database.url.clone(),
+        sample: Pace::default(),
+        memory: Pace::default(),
+    };
     for (role, spec, child) in database.hand_over() {
         crew.posts.push(Post::shared(role, spec, child));
     }
@@ -85,7 +94,22 @@ struct Crew {
     posts: Vec<Post>,
     client: Option<postgres::Client>,
     url: String,
-    sampled: Option<Instant>,
+    sample: Pace,
+    memory: Pace,
+}
+
+/// When something that takes its time is to be done again.
+#[derive(Default)]
+struct Pace(Option<Instant>);
+
+impl Pace {
+    fn is_due(&self, now: Instant) -> bool {
+        self.0.is_none_or(|due| due <= now)
+    }
+
+    fn began(&mut self, at: Instant, took: Duration) {
+        self.0 = Some(at + (took * SHARE).max(SAMPLE));
+    }
 }
 
 impl Crew {
@@ -100,12 +124,20 @@ impl Crew {
                 bench.tell(Event::Note(note));
             }
         }
-        let sample = self.sampled.is_none_or(|last| last.elapsed() >= SAMPLE);
-        if sample {
-            self.sampled = Some(Instant::now());
+        let mut database = desk.state().database;
+        let begin = Instant::now();
+        if self.sample.is_due(begin) {
             self.posts.iter_mut().for_each(Post::sample);
+            database = self.ask_database();
+            self.sample.began(begin, begin.elapsed());
         }
-        let database = if sample { self.ask_database() } else { desk.state().database };
+        let begin = Instant::now();
+        let all = self.memory.is_due(begin);
+        // One that was just started isn't shown without memory until all are read again.
+        self.posts.iter_mut().filter(|post| all || post.lacks_memory()).for_each(Post::read_memory);
+        if all {
+            self.memory.began(begin, begin.elapsed());
+        }
         desk.publish(UpState { processes: self.posts.iter().map(Post::state).collect(), database });
         answers.send();
     }
@@ -144,4 +176,20 @@ fn count(client: &mut postgres::Client) -> Result<DatabaseState, postgres::Error
     let (connections, active, most): (i64, i64, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let small = |number: i64| u32::try_from(number).unwrap_or(0);
     Ok(DatabaseState { connections: small(connections), active: small(active), most: small(most.into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_longer_is_done_less_often() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let mut pace = Pace::default();
+        assert!(pace.is_due(begin));
+        pace.began(begin, Duration::from_millis(1));
+        assert!(!pace.is_due(begin + second / 2) && pace.is_due(begin + second));
+        pace.began(begin, Duration::from_millis(20));
+        assert!(!pace.is_due(begin + 5 * second) && pace.is_due(begin + 6 * second), "a three-hundredth");
+    }
 }

@@ -224,16 +224,28 @@ impl Post {
         self.ending = self.child.take().map(|child| thread::spawn(move || child.stop(GRACE)));
     }
 
-    /// Takes figures. Costs some milliseconds.
+    /// Whether it runs and its memory isn't known yet.
+    pub fn lacks_memory(&self) -> bool {
+        self.child.is_some() && self.state.memory_bytes == 0
+    }
+
+    /// Takes its memory. Costs some milliseconds.
+    pub fn read_memory(&mut self) {
+        if let Some(child) = &self.child {
+            let usage = child.usage();
+            (self.state.memory_bytes, self.state.processes) = (usage.memory_bytes, usage.processes);
+        }
+    }
+
+    /// Takes the other figures.
     pub fn sample(&mut self) {
         let Some(child) = &self.child else { return };
-        let (usage, now) = (child.usage(), Instant::now());
+        let (cpu_ns, now) = (child.cpu_ns(), Instant::now());
         if let Some((before_ns, then)) = self.cpu_before {
             let window_ns = now.duration_since(then).as_nanos().max(1) as f64;
-            self.state.cpu_cores = usage.cpu_ns.saturating_sub(before_ns) as f64 / window_ns;
+            self.state.cpu_cores = cpu_ns.saturating_sub(before_ns) as f64 / window_ns;
         }
-        self.cpu_before = Some((usage.cpu_ns, now));
-        (self.state.memory_bytes, self.state.processes) = (usage.memory_bytes, usage.processes);
+        self.cpu_before = Some((cpu_ns, now));
         self.state.nginx = self.status.as_deref().and_then(stub_status::read).map(|state| {
             self.asked += 1;
             without_own(state, self.asked)
