@@ -27,13 +27,16 @@ pub struct Desk {
 struct Order {
     name: String,
     action: Action,
-    reply: mpsc::Sender<Result<(), String>>,
+    reply: mpsc::Sender<Answer>,
 }
 
 /// What those who gave orders are told, once the state that comes of them is published: who asks for it next must not see
 /// the one before, and take it for the outcome.
 #[must_use]
-pub struct Answers(Vec<(Result<(), String>, mpsc::Sender<Result<(), String>>)>);
+pub struct Answers(Vec<(Answer, mpsc::Sender<Answer>)>);
+
+/// Whether an order was carried out, or why not.
+type Answer = Result<(), String>;
 
 impl Answers {
     /// Tells them.
