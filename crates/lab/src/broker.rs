@@ -1,9 +1,13 @@
 //! The broker under the workers of all stacks: by the user's choice their own or dyno's RabbitMQ, else dyno's Redis, as
 //! supervised children. Only there when a stack has a worker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use dyno_model::event::Step;
+use dyno_model::{child::ChildSpec, event::Step};
 use dyno_provision::{BrokerChoice, EmbeddedBroker, RabbitMqPorts, free_port, rabbitmq, redis};
 use dyno_supervise::{Child, Readiness};
 
@@ -25,7 +29,8 @@ pub struct Broker {
 
 /// One of dyno's own.
 struct Started {
-    child: Option<Child>,
+    // The bench lends its broker to all: giving the child away needs a lock.
+    child: Mutex<Option<Child>>,
     embedded: EmbeddedBroker,
 }
 
@@ -61,14 +66,28 @@ impl Broker {
 
     /// CPU time of dyno's own so far, in nanoseconds; 0 when there is none.
     pub fn cpu_ns(&self) -> u64 {
-        self.children.iter().filter_map(|started| started.child.as_ref()).map(Child::cpu_ns).sum()
+        let cpu_ns = |started: &Started| started.child().as_ref().map_or(0, Child::cpu_ns);
+        self.children.iter().map(cpu_ns).sum()
+    }
+
+    /// Gives its children away, to be kept by somebody else; nothing the second time.
+    pub fn hand_over(&self) -> Vec<(ChildSpec, Child)> {
+        let take = |started: &Started| Some((started.embedded.child.clone(), started.child().take()?));
+        self.children.iter().filter_map(take).collect()
+    }
+}
+
+impl Started {
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Started {
     /// Before its folder goes.
     fn drop(&mut self) {
-        if let Some(child) = self.child.take() {
+        let child = self.child().take();
+        if let Some(child) = child {
             child.stop(Duration::from_secs(5));
         }
     }
@@ -99,12 +118,12 @@ fn port() -> Result<u16, LabError> {
 }
 
 fn start(bench: &Bench<'_>, embedded: EmbeddedBroker) -> Result<Started, LabError> {
-    let started = Started { child: Some(bench.supervisor.start(&embedded.child)?), embedded };
+    let started = Started { child: Mutex::new(Some(bench.supervisor.start(&embedded.child)?)), embedded };
     let mut probe = || match started.embedded.ping() {
         Ok(()) => Readiness::Ready,
         Err(words) => Readiness::NotYet(words),
     };
-    if let Some(child) = &started.child {
+    if let Some(child) = started.child().as_ref() {
         child.wait_ready(&mut probe, PATIENCE)?;
     }
     Ok(started)

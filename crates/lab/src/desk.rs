@@ -27,7 +27,25 @@ pub struct Desk {
 struct Order {
     name: String,
     action: Action,
-    reply: mpsc::Sender<Result<(), String>>,
+    reply: mpsc::Sender<Answer>,
+}
+
+/// What those who gave orders are told, once the state that comes of them is published: who asks for it next must not see
+/// the one before, and take it for the outcome.
+#[must_use]
+pub struct Answers(Vec<(Answer, mpsc::Sender<Answer>)>);
+
+/// Whether an order was carried out, or why not.
+type Answer = Result<(), String>;
+
+impl Answers {
+    /// Tells them.
+    pub(crate) fn send(self) {
+        for (answer, reply) in self.0 {
+            // Who asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
 }
 
 /// Why an order isn't carried out.
@@ -111,11 +129,12 @@ impl Desk {
     }
 
     /// Carries out what was asked for since the last time.
-    pub(crate) fn take_orders(&self, mut carry_out: impl FnMut(&str, Action) -> Result<(), String>) {
+    pub(crate) fn take_orders(
+        &self,
+        mut carry_out: impl FnMut(&str, Action) -> Result<(), String>,
+    ) -> Answers {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Ok(order) = inbox.try_recv() {
-            // Who asked may have gone.
-            let _ = order.reply.send(carry_out(&order.name, order.action));
-        }
+        let taken = inbox.try_iter().map(|order| (carry_out(&order.name, order.action), order.reply));
+        Answers(taken.collect())
     }
 }

@@ -98,6 +98,7 @@ pub fn router(crew: Arc<dyn Crew>) -> Router {
     Router::new()
         .route("/", get(pages::admin))
         .route("/page.css", get(pages::css))
+        .route("/page.js", get(pages::page_js))
         .route("/admin.js", get(pages::admin_js))
         .route("/api/state", get(state))
         .route("/api/stream", get(states))

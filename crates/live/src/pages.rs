@@ -22,6 +22,11 @@ pub async fn css() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("pages/page.css"))
 }
 
+/// What both do.
+pub async fn page_js() -> impl IntoResponse {
+    ([(CONTENT_TYPE, JS)], include_str!("pages/page.js"))
+}
+
 /// What the admin page does.
 pub async fn admin_js() -> impl IntoResponse {
     ([(CONTENT_TYPE, JS)], include_str!("pages/admin.js"))

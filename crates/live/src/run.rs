@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -210,20 +211,27 @@ pub fn watch(board: &RunBoard, folder: &RunFolder, stop: &AtomicBool) {
         if now.begun && seen != Some(now) {
             match (folder.read_run(), folder.read_blocks_from(blocks.len())) {
                 (Ok(run), Ok(more)) => {
-                    if blocks.is_empty() && !more.is_empty() {
-                        // Who comes late sees how it went, too.
-                        for end in dyno_analyse::FEWEST_BLOCKS..more.len() {
-                            board.show(&run, &more[..end]);
-                        }
-                    }
+                    let first = if blocks.is_empty() { dyno_analyse::FEWEST_BLOCKS } else { usize::MAX };
                     blocks.extend(more);
-                    board.show(&run, &blocks);
+                    // Who comes late sees how it went, too.
+                    let ends = (first..blocks.len()).chain([blocks.len()]);
+                    let show = || ends.for_each(|end| board.show(&run, &blocks[..end]));
+                    // A folder is somebody else's: figures that make no sense end the look at it, not the page.
+                    if catch_unwind(AssertUnwindSafe(show)).is_err() {
+                        board.trouble(
+                            "the run's figures make no sense; was its folder changed by hand?".to_owned(),
+                        );
+                    }
                     if now.ended && !board.followed.load(Ordering::Relaxed) {
                         board.ended();
                     }
                     seen = Some(now);
                 }
-                (Err(error), _) | (_, Err(error)) => board.trouble(error.to_string()),
+                (Err(error), _) | (_, Err(error)) => {
+                    board.trouble(error.to_string());
+                    // Records are written at once or not at all: the next look is worth it when there are more.
+                    seen = Some(now);
+                }
             }
         }
         // In short steps, so that the end isn't waited for.
@@ -252,10 +260,12 @@ fn uses(blocks: &[Block]) -> Vec<StackUse> {
             let one = uses.entry(stack.clone()).or_insert_with(|| StackUse { stack, ..StackUse::default() });
             (one.memory_bytes, one.cpu_cores) = (0, BTreeMap::new());
             one.failure = trial.failure.as_ref().map(|failure| failure.reason.clone());
-            let window_ns: u64 = trial.slices.iter().map(|slice| slice.outcome.window_ns).sum();
+            let window_ns =
+                trial.slices.iter().fold(0u64, |sum, slice| sum.saturating_add(slice.outcome.window_ns));
             for slice in &trial.slices {
-                one.sent += slice.outcome.counts.sent;
-                one.failed += slice.outcome.counts.failed.total();
+                // A folder may say anything.
+                one.sent = one.sent.saturating_add(slice.outcome.counts.sent);
+                one.failed = one.failed.saturating_add(slice.outcome.counts.failed.total());
                 one.memory_bytes = one.memory_bytes.max(slice.usage.memory_bytes);
                 for (role, cpu_ns) in &slice.cpu_ns {
                     *one.cpu_cores.entry(role.clone()).or_default() +=
@@ -294,6 +304,7 @@ pub fn router(board: Arc<RunBoard>) -> Router {
     Router::new()
         .route("/", get(pages::run))
         .route("/page.css", get(pages::css))
+        .route("/page.js", get(pages::page_js))
         .route("/run.js", get(pages::run_js))
         .route("/api/state", get(state))
         .route("/api/stream", get(states))

@@ -98,11 +98,11 @@ pub struct UwsgiState {
 /// nginx's stub status at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NginxState {
-    /// Open connections, the asking one among them.
+    /// Open connections, without dyno's own that asks.
     pub active: u64,
-    /// Connections accepted since its start.
+    /// Connections accepted since its start, without dyno's own.
     pub accepted: u64,
-    /// Requests since its start.
+    /// Requests since its start, without dyno's own.
     pub requests: u64,
     /// Connections whose request is read, or whose answer is written.
     pub busy: u64,

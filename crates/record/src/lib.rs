@@ -32,6 +32,9 @@ pub use atomic::write_atomically;
 pub use calibration::CalibrationFolder;
 pub use find::{FoundRuns, find_runs};
 
+/// Most bytes of one record: a block of hundreds of stacks has some MiB.
+const MOST_BYTES: u64 = 256 << 20;
+
 /// A run folder that can't be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -60,6 +63,12 @@ pub enum RecordError {
         found: u32,
         /// The newest that this dyno reads.
         known: u32,
+    },
+    /// A file that no dyno wrote: it would take the machine's memory.
+    #[error("{path}: not a dyno record: it isn't a file of at most {} MiB", MOST_BYTES >> 20, path = path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
     },
     /// No calibration of this name.
     #[error("{path}: no calibration is there (no calibration.json); give a folder that `dyno calibrate` made", path = path.display())]
@@ -309,7 +318,12 @@ fn create_numbered(runs: &Path, name: &str) -> Result<PathBuf, RecordError> {
 }
 
 fn read_versioned<T: DeserializeOwned>(path: &Path, known: u32) -> Result<T, RecordError> {
-    let bytes = fs::read(path).map_err(|source| RecordError::Io { path: path.to_owned(), source })?;
+    let io = |source| RecordError::Io { path: path.to_owned(), source };
+    // Of a device or a pipe there is no end.
+    if !fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() <= MOST_BYTES) && path.exists() {
+        return Err(RecordError::TooLarge { path: path.to_owned() });
+    }
+    let bytes = fs::read(path).map_err(io)?;
     let damaged = |source| RecordError::Damaged { path: path.to_owned(), source };
     let version: Version = serde_json::from_slice(&bytes).map_err(damaged)?;
     if version.format > known {
@@ -364,6 +378,10 @@ mod tests {
         assert!(matches!(folder.read_run(), Err(RecordError::Damaged { .. })));
         fs::write(&path, "{\"format\": 999}").unwrap();
         assert!(matches!(folder.read_run(), Err(RecordError::Newer { found: 999, .. })));
+        fs::File::options().write(true).open(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        assert!(matches!(folder.read_run(), Err(RecordError::TooLarge { .. })));
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("blocks/0000.json")).unwrap();
+        assert!(matches!(folder.read_blocks(), Err(RecordError::TooLarge { .. })), "it has no end");
     }
 
     #[test]

@@ -2,13 +2,11 @@
 //! phone, and the same without JavaScript. `DYNO_SCREENSHOTS=FOLDER` keeps the pictures.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod chromium;
+use std::{fs, path::Path};
 
-use std::{fs, path::Path, process::Command};
-
-use chromium::Chromium;
 use dyno_analyse::{Analysis, analyse, synthetic};
 use dyno_model::record::{Run, ServerStats};
+use dyno_testkit::browser::{Chromium, axe};
 use serde_json::json;
 
 const SERVERS: [&str; 6] = ["gunicorn", "uvicorn", "granian", "hypercorn", "uwsgi", "gunicorn-uvicorn"];
@@ -61,31 +59,8 @@ fn sixty() -> (Run, Analysis) {
     (run, analysis)
 }
 
-/// axe-core's script, or why it can't be had. Fetched by pip with its hash into the build's folder, once.
-fn axe() -> Result<String, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe");
-    let script = folder.join("axe.min.js");
-    if !script.is_file() {
-        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/axe/requirements.txt");
-        let fetch = "import glob,subprocess,sys,zipfile\n\
-            f,l=sys.argv[1:]\n\
-            subprocess.run([sys.executable,'-m','pip','download','-q','--no-deps','--require-hashes','-r',l,'-d',f],check=True)\n\
-            z=zipfile.ZipFile(glob.glob(f+'/*.whl')[0])\n\
-            open(f+'/axe.min.js','wb').write(z.read('axe_playwright_python/axe.min.js'))";
-        let done = Command::new("python3").args(["-c", fetch]).arg(&folder).arg(&lock).output();
-        let done = done.map_err(|error| format!("python3: {error}"))?;
-        if !done.status.success() {
-            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
-        }
-    }
-    fs::read_to_string(script).map_err(|error| error.to_string())
-}
-
 /// Opens all that is folded, so that it is checked too.
 const OPEN: &str = "document.querySelectorAll('details').forEach((one) => (one.open = true))";
-/// Gives axe's violations in short.
-const CHECK: &str = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>\
-    one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))";
 
 #[test]
 fn sixty_stacks_in_a_browser() {
@@ -98,7 +73,7 @@ fn sixty_stacks_in_a_browser() {
     let (run, analysis) = sixty();
     fs::write(&file, dyno_report::html(&run, &analysis)).unwrap();
     let kept = std::env::var_os("DYNO_SCREENSHOTS");
-    let axe = axe();
+    let axe = axe(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe"));
     if let Err(why) = &axe {
         println!("skipped: no axe-core: {why}");
     }
@@ -114,12 +89,11 @@ fn sixty_stacks_in_a_browser() {
                 fs::write(Path::new(folder).join(name), picture).unwrap();
             }
             if let Ok(axe) = &axe {
-                browser.evaluate(axe);
                 // Each scheme and each width once with all open: axe takes its time over ten thousand nodes.
                 if (width == 1280) != dark {
                     browser.evaluate(OPEN);
                 }
-                assert_eq!(browser.evaluate(CHECK), json!([]), "{width} dark {dark}");
+                assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
             }
         }
     }

@@ -1,5 +1,6 @@
-//! For tests only: servers of known behaviour, which count what they saw.
+//! For tests only: servers of known behaviour, which count what they saw, and a browser.
 
+pub mod browser;
 pub mod faults;
 
 use std::{

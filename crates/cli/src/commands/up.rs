@@ -10,7 +10,10 @@ use std::{
 };
 
 use dyno_lab::{Desk, OrderError};
-use dyno_live::{Crew, Door, Refusal, Server, Site, client};
+use dyno_live::{
+    Crew, Door, Refusal, Server, Site,
+    client::{self, ClientError},
+};
 use dyno_model::{
     event::Event,
     up::{Action, Phase, ProcessState, UpState},
@@ -218,7 +221,14 @@ pub fn logs(options: &LogsOptions) -> Result<ExitCode, Error> {
     };
     // A wait for a log that is silent isn't ended by the flag alone.
     crate::stop::end_at_once();
-    client::ask(home.path(), &control(&home), "GET", &target, &mut show)?;
+    let asked = client::ask(home.path(), &control(&home), "GET", &target, &mut show);
+    // Whoever follows is told of the end as such: nothing broke.
+    let is_up = || client::ask(home.path(), &control(&home), "GET", "/api/address", &mut |_| ()).is_ok();
+    if options.follow && matches!(asked, Err(ClientError::Broken(_))) && !is_up() {
+        eprintln!("what was up has gone down");
+        return Ok(ExitCode::SUCCESS);
+    }
+    asked?;
     Ok(ExitCode::SUCCESS)
 }
 

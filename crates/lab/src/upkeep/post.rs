@@ -13,7 +13,7 @@ use dyno_model::{
     StackName,
     child::ChildSpec,
     load::Target,
-    up::{Action, Phase, ProcessState, UwsgiState},
+    up::{Action, NginxState, Phase, ProcessState, UwsgiState},
 };
 use dyno_supervise::{Child, Stopped, Supervisor};
 
@@ -45,6 +45,8 @@ pub struct Post {
     sockets: Vec<PathBuf>,
     stats: Option<PathBuf>,
     status: Option<PathBuf>,
+    /// How often this start of nginx was asked for its status.
+    asked: u64,
     cpu_before: Option<(u64, Instant)>,
     uwsgi_before: Option<(UwsgiStats, Instant)>,
 }
@@ -82,6 +84,7 @@ impl Post {
             sockets: Vec::new(),
             stats: None,
             status: None,
+            asked: 0,
             cpu_before: None,
             uwsgi_before: None,
         }
@@ -149,6 +152,8 @@ impl Post {
             (Action::Start | Action::Restart, Phase::Stopping | Phase::Stopped | Phase::BackingOff) => {
                 self.pause = FIRST_PAUSE;
                 self.due = Some(Instant::now());
+                // It isn't dyno that starts it again.
+                self.state.phase = if self.ending.is_some() { Phase::Stopping } else { Phase::Stopped };
             }
         }
         Ok(())
@@ -213,23 +218,38 @@ impl Post {
         self.state.phase = phase;
         self.state.pid = None;
         (self.state.cpu_cores, self.state.memory_bytes, self.state.processes) = (0.0, 0, 0);
-        (self.cpu_before, self.uwsgi_before) = (None, None);
+        (self.cpu_before, self.uwsgi_before, self.asked) = (None, None, 0);
         (self.state.uwsgi, self.state.nginx) = (None, None);
         // Up to the grace and more: others go on meanwhile.
         self.ending = self.child.take().map(|child| thread::spawn(move || child.stop(GRACE)));
     }
 
-    /// Takes figures. Costs some milliseconds.
+    /// Whether it runs and its memory isn't known yet.
+    pub fn lacks_memory(&self) -> bool {
+        self.child.is_some() && self.state.memory_bytes == 0
+    }
+
+    /// Takes its memory. Costs some milliseconds.
+    pub fn read_memory(&mut self) {
+        if let Some(child) = &self.child {
+            let usage = child.usage();
+            (self.state.memory_bytes, self.state.processes) = (usage.memory_bytes, usage.processes);
+        }
+    }
+
+    /// Takes the other figures.
     pub fn sample(&mut self) {
         let Some(child) = &self.child else { return };
-        let (usage, now) = (child.usage(), Instant::now());
+        let (cpu_ns, now) = (child.cpu_ns(), Instant::now());
         if let Some((before_ns, then)) = self.cpu_before {
             let window_ns = now.duration_since(then).as_nanos().max(1) as f64;
-            self.state.cpu_cores = usage.cpu_ns.saturating_sub(before_ns) as f64 / window_ns;
+            self.state.cpu_cores = cpu_ns.saturating_sub(before_ns) as f64 / window_ns;
         }
-        self.cpu_before = Some((usage.cpu_ns, now));
-        (self.state.memory_bytes, self.state.processes) = (usage.memory_bytes, usage.processes);
-        self.state.nginx = self.status.as_deref().and_then(stub_status::read);
+        self.cpu_before = Some((cpu_ns, now));
+        self.state.nginx = self.status.as_deref().and_then(stub_status::read).map(|state| {
+            self.asked += 1;
+            without_own(state, self.asked)
+        });
         let stats = self.stats.as_deref().and_then(UwsgiStats::read);
         self.state.uwsgi = stats.as_ref().map(|stats| {
             let between = self
@@ -240,6 +260,11 @@ impl Post {
             UwsgiState { workers: stats.workers(), busy, queue, requests: stats.requests() }
         });
         self.uwsgi_before = stats.map(|stats| (stats, now));
+    }
+
+    /// Shows that it is stopped as soon as those before it are gone.
+    pub fn goes_down(&mut self) {
+        (self.state.phase, self.due) = (Phase::Stopping, None);
     }
 
     /// Stops it, and returns when nothing of it is left.
@@ -259,6 +284,17 @@ fn pauses(next: Duration, up: Duration) -> (Duration, Duration) {
     (pause, (pause * 2).min(LAST_PAUSE))
 }
 
+/// What nginx tells, without dyno's own questions: a front that nobody uses shows zeros.
+fn without_own(told: NginxState, asked: u64) -> NginxState {
+    NginxState {
+        active: told.active.saturating_sub(1),
+        accepted: told.accepted.saturating_sub(asked),
+        requests: told.requests.saturating_sub(asked),
+        busy: told.busy.saturating_sub(1),
+        waiting: told.waiting,
+    }
+}
+
 /// Whether a stack answers its heartbeat, asked shortly so that the others aren't kept waiting.
 fn answers(address: SocketAddr) -> bool {
     let options = EngineOptions {
@@ -275,6 +311,15 @@ fn answers(address: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dynos_own_questions_arent_traffic() {
+        let told = NginxState { active: 1, accepted: 7, requests: 7, busy: 1, waiting: 0 };
+        assert_eq!(without_own(told, 7), NginxState::default());
+        let told = NginxState { active: 5, accepted: 12, requests: 90, busy: 2, waiting: 3 };
+        let without = NginxState { active: 4, accepted: 5, requests: 83, busy: 1, waiting: 3 };
+        assert_eq!(without_own(told, 7), without);
+    }
 
     #[test]
     fn pauses_double_up_to_a_minute_and_begin_again_after_a_steady_minute() {

@@ -1,15 +1,6 @@
 "use strict";
-// Everything that comes from elsewhere goes through textContent: nothing of it is ever read as HTML.
 
-const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 function drawn(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
@@ -17,24 +8,19 @@ function drawn(tag, attributes) {
   return made;
 }
 
-function say(id, text) {
-  if (byId(id).textContent !== text) byId(id).textContent = text;
-}
-
-function span(seconds) {
-  if (seconds === null) return "–";
-  const s = Math.round(seconds);
-  return s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
-}
-
-const ms = (us) => (us === undefined ? "" : (us / 1000).toFixed(2));
-const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
+let last = "";
+const tell = (id, text) => say(byId(id), text);
+// What is no number, for instance an infinite one, comes as null.
+const ms = (us) => (us === undefined ? "" : us === null ? "–" : (us / 1000).toFixed(2));
+const number = (value) => value === null ? "–" : value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
 
 function interval(one, largest) {
-  const bar = drawn("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const bar = drawn("svg", { class: "bar", viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" });
   const x = (value) => (100 * value) / largest;
-  if (one.low !== null) bar.append(drawn("line", { x1: x(one.low), x2: x(one.high), y1: 5, y2: 5 }));
-  bar.append(drawn("circle", { cx: Math.max(2, x(one.estimate) - 2), cy: 5, r: 2.5 }));
+  const across = (name, from, to) => bar.append(drawn("line", { class: name, x1: from, x2: to, y1: 7, y2: 7 }));
+  across("track", 0, 100);
+  if (one.low !== null) across("between", x(one.low), x(one.high));
+  bar.append(drawn("line", { class: "estimate", x1: x(one.estimate), x2: x(one.estimate), y1: 1, y2: 13 }));
   return bar;
 }
 
@@ -49,9 +35,8 @@ function results(list) {
   const sections = [];
   for (const [operation, stacks] of operations) {
     const table = element("table");
-    table.append(element("caption", "", `${operation}: requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate`));
     const head = element("tr");
-    for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
+    for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["interval", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
       const cell = element("th", className, name);
       cell.scope = "col";
       head.append(cell);
@@ -76,55 +61,81 @@ function results(list) {
       body.append(row);
     }
     table.append(thead, body);
-    const section = element("div", "scroll");
-    section.append(element("h2", "", operation), table);
+    // What scrolls by itself can be reached with the keyboard, too.
+    const scroll = element("div", "scroll");
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", operation);
+    scroll.append(table);
+    const section = element("div");
+    const words = "requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate";
+    section.append(element("h2", "", operation), element("p", "soft", words), scroll);
     sections.push(section);
   }
+  byId("none").hidden = sections.length > 0;
   byId("results").replaceChildren(...sections);
 }
 
 function narrowing(widths) {
   const plot = byId("narrowing-plot");
-  plot.toggleAttribute("hidden", widths.length === 0);
+  // One point is no line.
+  plot.toggleAttribute("hidden", widths.length < 2);
   if (widths.length === 0) {
-    say("narrowing", "There are intervals from the eighth block on.");
+    tell("narrowing", "There are intervals from the eighth block on.");
     return;
   }
   const last = widths[widths.length - 1];
-  say("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}.`);
+  tell("narrowing", `Half of throughput's interval, median of all: ±${(100 * last[1]).toFixed(1)} % after ${last[0]} blocks${widths.length < 2 ? "" : `, ±${(100 * widths[0][1]).toFixed(1)} % after ${widths[0][0]}`}.`);
   const most = Math.max(...widths.map((one) => one[1]), 1e-9);
   const first = widths[0][0];
   const x = (blocks) => 8 + (500 * (blocks - first)) / Math.max(1, last[0] - first);
   const y = (width) => 82 - (72 * width) / most;
   const points = widths.map(([blocks, width]) => `${x(blocks)},${y(width)}`).join(" ");
-  plot.replaceChildren(drawn("polyline", { points }), drawn("circle", { cx: x(last[0]), cy: y(last[1]), r: 4 }));
+  plot.replaceChildren(drawn("line", { x1: 8, x2: 508, y1: 82, y2: 82 }), drawn("polyline", { points }), drawn("circle", { cx: x(last[0]), cy: y(last[1]), r: 4 }));
 }
 
 function uses(list) {
   const rows = list.map((one) => {
     const row = element("tr");
-    const name = element("td", "words", one.stack);
+    const add = (label, className, text) => {
+      const cell = element("td", className, text);
+      if (label) cell.dataset.name = label;
+      row.append(cell);
+      return cell;
+    };
+    const name = add("", "words", one.stack);
     if (one.failure) name.append(element("small", "bad", one.failure));
-    const roles = Object.entries(one.cpu_cores).map(([role, cores]) => `${role} ${(100 * cores).toFixed(0)} %`).join(", ");
-    row.append(name, element("td", "words", roles), element("td", "", `${(one.memory_bytes / 1048576).toFixed(0)} MiB`),
-      element("td", "", number(one.sent)), element("td", one.failed ? "bad" : "", number(one.failed)));
+    const roles = Object.entries(one.cpu_cores).map(([role, cores]) => `${role}\u00a0${(100 * cores).toFixed(0)}\u00a0%`).join(", ");
+    add("CPU by role", "words wide", roles);
+    add("memory", "", `${(one.memory_bytes / 1048576).toFixed(0)} MiB`);
+    add("sent", "", number(one.sent));
+    add("failed", one.failed ? "bad" : "", number(one.failed));
     return row;
   });
   byId("uses").replaceChildren(...rows);
+  byId("use").hidden = rows.length === 0;
 }
 
 function show(view) {
   document.title = `${view.step}: dyno run`;
-  say("title", view.title || "A run");
-  say("run", view.run);
-  say("trouble", view.trouble ?? "");
-  say("step", view.step);
-  say("blocks", view.blocks_wanted ? `${view.blocks} of ${view.blocks_wanted}` : "–");
-  say("left", span(view.left_s));
-  say("failed", String(view.processes.reduce((sum, one) => sum + one.failed, 0)));
-  say("detail", view.detail || "\u00a0");
+  tell("title", view.title || "A run");
+  tell("run", view.run);
+  tell("trouble", view.trouble ?? "");
+  tell("step", view.step);
+  tell("blocks", view.blocks_wanted ? `${view.blocks} of ${view.blocks_wanted}` : "–");
+  tell("left", span(view.left_s));
+  tell("failed", String(view.processes.reduce((sum, one) => sum + one.failed, 0)));
+  tell("detail", view.detail || "\u00a0");
   const [done, total] = view.progress ?? [view.blocks, Math.max(1, view.blocks_wanted)];
   byId("progress").value = view.step === "done" ? 1 : Math.min(1, done / Math.max(1, total));
+  // Progress moves each second, the rest with each block: what hasn't changed stays, and a selection in it.
+  const blocks = JSON.stringify([view.results, view.half_widths, view.processes, view.wrong_answers, view.warnings, view.not_run]);
+  if (blocks !== last) of_blocks(view);
+  last = blocks;
+  tell("notes", view.notes.join("\n"));
+}
+
+function of_blocks(view) {
   results(view.results);
   narrowing(view.half_widths);
   uses(view.processes);
@@ -133,12 +144,7 @@ function show(view) {
     element("pre", "short", one.body),
   ])));
   const warnings = [...view.warnings.map((one) => `${one.subject}: ${one.text}; ${one.advice}`), ...view.not_run.map((one) => `${one.stack} isn't measured: ${one.reason}`)];
-  byId("warnings").replaceChildren(...warnings.map((text) => element("li", "", text)));
-  say("notes", view.notes.join("\n"));
+  byId("warnings").replaceChildren(...(warnings.length === 0 ? ["none"] : warnings).map((text) => element("li", "", text)));
 }
 
-const connection = byId("connection");
-const states = new EventSource("api/stream");
-states.onopen = () => { connection.textContent = "live"; connection.className = "connection good"; };
-states.onmessage = (event) => show(JSON.parse(event.data));
-states.onerror = () => { connection.textContent = "connection lost, trying again"; connection.className = "connection lost"; };
+follow_states(show, () => {});

@@ -1,15 +1,27 @@
 //! A headless Chromium driven by its DevTools protocol over a pipe: no port, and it ends when the pipe is closed.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't have its browser's answer ends there")]
+
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Between two looks at what is waited for.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Gives axe's violations in short.
+const CHECK: &str = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>\
+    one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))";
 
 /// A browser with one page.
 pub struct Chromium {
@@ -20,6 +32,8 @@ pub struct Chromium {
     next: u64,
     /// What the page wrote to its console, and what it threw.
     pub console: Vec<String>,
+    /// What a page may ask for, by how its address begins.
+    allowed: Vec<String>,
     _profile: tempfile::TempDir,
 }
 
@@ -49,8 +63,9 @@ impl Chromium {
             .spawn()
             .unwrap();
         let (to, from) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
-        let mut browser =
-            Self { child, to, from, session: None, next: 0, console: Vec::new(), _profile: profile };
+        let allowed = vec!["file:".to_owned(), "data:".to_owned()];
+        let (session, console) = (None, Vec::new());
+        let mut browser = Self { child, to, from, session, next: 0, console, allowed, _profile: profile };
         let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
         let session = browser.call("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
         browser.session = session["sessionId"].as_str().map(str::to_owned);
@@ -88,10 +103,10 @@ impl Chromium {
             "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Log.entryAdded" => {
                 self.console.push(message["params"].to_string());
             }
-            // A page that opens from disk asks for nothing but itself.
+            // A page that opens from disk asks for nothing but itself, one of dyno's for nothing but dyno.
             "Network.requestWillBeSent" => {
                 let url = message["params"]["request"]["url"].as_str().unwrap_or_default();
-                assert!(url.starts_with("file:") || url.starts_with("data:"), "asks for {url}");
+                assert!(self.allowed.iter().any(|begin| url.starts_with(begin)), "asks for {url}");
             }
             _ => {}
         }
@@ -100,6 +115,33 @@ impl Chromium {
 
     /// Opens a file and waits until it is loaded.
     pub fn open(&mut self, file: &Path, width: u32, dark: bool, script: bool) {
+        self.look(width, dark);
+        self.call("Emulation.setScriptExecutionDisabled", json!({"value": !script}));
+        self.load("Page.navigate", json!({"url": format!("file://{}", file.display())}));
+    }
+
+    /// Opens a page of a server on loopback, such as `http://127.0.0.1:9001/`, and waits until it is loaded. From then on
+    /// that server may be asked, and no other.
+    pub fn open_url(&mut self, url: &str, width: u32, dark: bool) {
+        let path = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at + 1);
+        assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+        self.allowed.push(url[..path].to_owned());
+        self.look(width, dark);
+        self.load("Page.navigate", json!({"url": url}));
+    }
+
+    /// Loads the page again.
+    pub fn reload(&mut self) {
+        self.load("Page.reload", json!({}));
+    }
+
+    fn load(&mut self, method: &str, parameters: Value) {
+        self.call(method, parameters);
+        while self.read()["method"] != json!("Page.loadEventFired") {}
+    }
+
+    /// Changes the window's width in pixels and the colour scheme.
+    pub fn look(&mut self, width: u32, dark: bool) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}),
@@ -109,13 +151,31 @@ impl Chromium {
             "Emulation.setEmulatedMedia",
             json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         );
-        self.call("Emulation.setScriptExecutionDisabled", json!({"value": !script}));
-        self.call("Page.navigate", json!({"url": format!("file://{}", file.display())}));
-        loop {
-            if self.read()["method"] == json!("Page.loadEventFired") {
-                break;
-            }
+    }
+
+    /// Waits until an expression is true.
+    pub fn wait_for(&mut self, expression: &str, patience: Duration) {
+        let begin = Instant::now();
+        while self.evaluate(expression) != json!(true) {
+            assert!(begin.elapsed() < patience, "it didn't happen: {expression}");
+            thread::sleep(PAUSE);
         }
+    }
+
+    /// Keeps a picture of the whole page in a folder, as `NAME-WIDTH-SCHEME.png`.
+    pub fn keep(&mut self, folder: &Path, name: &str, width: u32, dark: bool) {
+        let height = self.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
+        let picture = self.screenshot(width, u32::try_from(height).unwrap());
+        assert!(picture.starts_with(b"\x89PNG"));
+        fs::create_dir_all(folder).unwrap();
+        let scheme = if dark { "dark" } else { "light" };
+        fs::write(folder.join(format!("{name}-{width}-{scheme}.png")), picture).unwrap();
+    }
+
+    /// What axe-core finds wrong, if its script is there: nothing, in a good page.
+    pub fn violations(&mut self, axe: &str) -> Value {
+        self.evaluate(axe);
+        self.evaluate(CHECK)
     }
 
     /// The value of an expression; a promise is waited for.
@@ -143,4 +203,26 @@ impl Drop for Chromium {
         self.to = None;
         let _ = self.child.wait();
     }
+}
+
+/// axe-core's script, or why it can't be had. Fetched by pip with its hash into `folder`, the build's own, once.
+///
+/// # Errors
+/// No pip, or no way to what it fetches from.
+pub fn axe(folder: &Path) -> Result<String, String> {
+    let script = folder.join("axe.min.js");
+    if !script.is_file() {
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("axe/requirements.txt");
+        let fetch = "import glob,subprocess,sys,zipfile\n\
+            f,l=sys.argv[1:]\n\
+            subprocess.run([sys.executable,'-m','pip','download','-q','--no-deps','--require-hashes','-r',l,'-d',f],check=True)\n\
+            z=zipfile.ZipFile(glob.glob(f+'/*.whl')[0])\n\
+            open(f+'/axe.min.js','wb').write(z.read('axe_playwright_python/axe.min.js'))";
+        let done = Command::new("python3").args(["-c", fetch]).arg(folder).arg(&lock).output();
+        let done = done.map_err(|error| format!("python3: {error}"))?;
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
+    }
+    fs::read_to_string(script).map_err(|error| error.to_string())
 }
