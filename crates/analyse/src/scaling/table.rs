@@ -35,7 +35,9 @@ pub struct Table {
 /// One number of workers with what was measured.
 struct Column<'a> {
     workers: u32,
-    series: &'a Series,
+    stack: StackName,
+    /// Throughputs by block; `None` where no block has any.
+    series: Option<&'a Series>,
     cell: Option<&'a Cell>,
 }
 
@@ -64,15 +66,20 @@ fn columns<'a>(
     cells: &'a [Cell],
     operation: Operation,
 ) -> Vec<Column<'a>> {
-    let throughput = |one: &&Series| one.metric == Metric::Throughput && one.operation == operation;
-    let mut columns: Vec<Column<'_>> = analysis
-        .series
+    let of = |stack: &StackName| {
+        analysis
+            .series
+            .iter()
+            .find(|one| one.stack == *stack && one.metric == Metric::Throughput && one.operation == operation)
+    };
+    let mut columns: Vec<Column<'_>> = run
+        .prepared
         .iter()
-        .filter(throughput)
-        .map(|series| Column {
-            workers: run.plan.capacity_of(&series.stack).workers,
-            series,
-            cell: cells.iter().find(|one| one.stack == series.stack && one.operation == operation),
+        .map(|prepared| Column {
+            workers: run.plan.capacity_of(&prepared.stack).workers,
+            stack: prepared.stack.clone(),
+            series: of(&prepared.stack),
+            cell: cells.iter().find(|one| one.stack == prepared.stack && one.operation == operation),
         })
         .collect();
     columns.sort_by_key(|one| one.workers);
@@ -87,15 +94,29 @@ fn row(
     blocks: &[Block],
     operation: Operation,
 ) -> ScaleRow {
-    let values: Vec<f64> = one.series.values.iter().flatten().map(|rate| rate.ln()).collect();
-    let ratios = log_ratios(one.series, fewest.series);
+    let values: Vec<f64> =
+        one.series.iter().flat_map(|one| one.values.iter().flatten()).map(|rate| rate.ln()).collect();
+    let ratios = one.series.zip(fewest.series).map_or_else(Vec::new, |(a, b)| log_ratios(a, b));
     let times = f64::from(one.workers) / f64::from(fewest.workers);
     let speed_up = figure(&ratios).filter(|_| one.workers != fewest.workers);
     let refusal = analysis
         .refusals
         .iter()
-        .find(|refusal| refusal.stack == one.series.stack && refusal.metric == Metric::Throughput);
-    let busy = one.cell.map(|cell| share(&cell.closed(), Closed::stack, run.cpus.server.len()));
+        .find(|refusal| refusal.stack == one.stack && refusal.metric == Metric::Throughput);
+    // A run that was stopped early has no numbers yet; one with blocks and without numbers is disturbed.
+    let undisturbed = || {
+        let lost = analysis.blocks as usize >= FEWEST_BLOCKS && values.len() < FEWEST_BLOCKS;
+        lost.then(|| {
+            format!(
+                "{} of {} blocks have slices in which nothing else used the CPUs; {FEWEST_BLOCKS} are needed",
+                values.len(),
+                analysis.blocks
+            )
+        })
+    };
+    let no_verdict = refusal.map(|refusal| refusal.reason.clone()).or_else(undisturbed);
+    let closed = one.cell.map(Cell::closed).filter(|closed| closed.window_ns > 0);
+    let busy = closed.map(|closed| share(&closed, Closed::stack, run.cpus.server.len()));
     let scaled = |by: f64| {
         move |figure: Figure| Figure {
             estimate: figure.estimate / by,
@@ -109,9 +130,9 @@ fn row(
         speed_up,
         efficiency: speed_up.map(scaled(times)),
         blocks: values.len() as u32,
-        closed_loop_gap: gap(run, &one.series.stack, operation, blocks),
+        closed_loop_gap: gap(run, &one.stack, operation, blocks),
         server_busy: busy,
-        no_verdict: refusal.map(|refusal| refusal.reason.clone()),
+        no_verdict,
     }
 }
 
@@ -151,9 +172,10 @@ fn law(columns: &[Column<'_>], rows: &[ScaleRow]) -> Result<ScalingResult, Strin
             columns.len()
         ));
     }
-    let length = columns.iter().map(|one| one.series.values.len()).min().unwrap_or(0);
+    let values = |one: &Column<'_>| one.series.map_or(0, |series| series.values.len());
+    let length = columns.iter().map(values).min().unwrap_or(0);
     let points = |block: usize| -> Option<Vec<Point>> {
-        columns.iter().map(|one| Some((f64::from(one.workers), one.series.values[block]?))).collect()
+        columns.iter().map(|one| Some((f64::from(one.workers), one.series?.values[block]?))).collect()
     };
     let points: Vec<Vec<Point>> = (0..length).filter_map(points).collect();
     Scaling::fit(&points).map(|scaling| scaling.result()).map_err(|error| error.to_string())
@@ -269,6 +291,22 @@ mod tests {
         let table = of(&STACKS, 7);
         assert!(table.rows.iter().all(|row| row.throughput_per_s.is_none() && row.speed_up.is_none()));
         assert!(table.law.is_none() && table.reason.contains("8 are needed"), "{}", table.reason);
+    }
+
+    #[test]
+    fn a_machine_that_was_never_quiet_leaves_rows_without_numbers() {
+        let mut run = synthetic::run(&STACKS);
+        run.plan.baseline = STACKS[2].0.parse().unwrap();
+        let mut blocks = synthetic::blocks(&run, &[2_600.0, 1_800.0, 1_000.0], 8, 0.01);
+        let slices =
+            blocks.iter_mut().flat_map(|block| &mut block.trials).flat_map(|trial| &mut trial.slices);
+        slices.for_each(|slice| slice.machine.foreign_ns = slice.outcome.window_ns);
+        let table = table(&run, &blocks, Operation::Hello);
+        assert_eq!(table.rows.iter().map(|row| row.workers).collect::<Vec<_>>(), [1, 2, 4]);
+        assert!(table.rows.iter().all(|row| row.throughput_per_s.is_none() && row.blocks == 0));
+        let why = table.rows[0].no_verdict.as_deref().unwrap();
+        assert!(why.starts_with("0 of 8 blocks have slices"), "{why}");
+        assert!(table.law.is_none());
     }
 
     #[test]
