@@ -61,7 +61,9 @@ pub struct Bench<'a> {
 }
 
 /// Longest path of a unix socket is 107 bytes; a folder under this length leaves room for the name.
-const LONGEST_FOLDER: usize = 60;
+const LONGEST_FOLDER: usize = 57;
+/// A bench's part of its process's folder, which outlives it.
+const PART: &str = "up";
 
 impl<'a> Bench<'a> {
     /// Sets up; logs go to `logs`.
@@ -69,7 +71,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// A folder can't be made.
     pub fn new(order: Order<'a>, logs: &Path) -> Result<Self, LabError> {
-        let folder = own_folder(order.home);
+        let folder = own_folder(order.home).join(PART);
         fs::create_dir_all(&folder)
             .map_err(|source| ProvisionError::Io { path: folder.display().to_string(), source })?;
         let supervisor = Supervisor::new(SupervisorOptions {
@@ -124,6 +126,8 @@ impl<'a> Bench<'a> {
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
+        // What else is in the process's folder isn't the bench's.
+        let _ = self.folder.parent().map(fs::remove_dir);
     }
 }
 

@@ -34,6 +34,9 @@ pub fn compared_words(across: &Across) -> Vec<String> {
     let mut all = vec![
         "Two runs are two sessions: the intervals cover the blocks of each, not what changed on the machine in between. So a ratio here is an observation and no verdict; to compare, put both into one run.".to_owned(),
     ];
+    if across.pairs.is_empty() {
+        all.push("No stack was measured in both: there is nothing to lay side by side.".to_owned());
+    }
     for (metric, more, less) in
         [(Metric::Throughput, "higher", "lower"), (Metric::CpuPerRequest, "higher", "lower")]
     {

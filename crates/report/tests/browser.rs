@@ -160,3 +160,46 @@ fn the_script_filters_and_sorts_and_the_page_is_whole_without_it() {
     assert_eq!((count("#throughput-hello tr[data-s]"), count("nav input")), (60, 0));
     assert!(count("svg.plot path") > 100 && count("a.csv[download]") > 20);
 }
+
+#[test]
+fn two_runs_and_paper() {
+    let Some(mut browser) = Chromium::start() else {
+        println!("skipped: no chromium");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("compare.html");
+    let rates = [900.0, 1200.0, 5000.0];
+    let stacks =
+        [("flask/uwsgi/nginx", 900.0), ("fastapi-orm-asyncpg/uvicorn", 1200.0), ("go-bun/go", 5000.0)];
+    let run = synthetic::run(&stacks);
+    let mut other = run.clone();
+    other.fingerprint.software.insert("dyno <script>".to_owned(), "0.0.1".to_owned());
+    let (a, b) =
+        (synthetic::blocks(&run, &rates, 8, 0.01), synthetic::blocks_of_seed(&other, &rates, 8, 0.02, 9));
+    let across = dyno_analyse::across::across((&run, &analyse(&run, &a)), (&other, &analyse(&other, &b)));
+    fs::write(&file, dyno_report::html_across(&run, &other, &across)).unwrap();
+    let axe = axe(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe"));
+    if let Err(why) = &axe {
+        println!("skipped: no axe-core: {why}");
+    }
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
+        browser.open(&file, width, dark, true);
+        assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
+        browser.keep(&pictures, "compare", width, dark);
+        if let Ok(axe) = &axe {
+            assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
+        }
+    }
+    // On paper: what one clicks is gone, nothing is wider than the sheet, dark or not.
+    browser.look(720, true);
+    browser.call("Emulation.setEmulatedMedia", json!({"media": "print"}));
+    let hidden = "[...document.querySelectorAll('nav, .csv, .copy')].every((one) => getComputedStyle(one).display === 'none')";
+    assert_eq!(browser.evaluate(hidden), json!(true));
+    assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(720));
+    browser.keep(&pictures, "compare-print", 720, false);
+    let pdf = browser.call("Page.printToPDF", json!({"paperWidth": 8.27, "paperHeight": 11.69}));
+    assert!(pdf["data"].as_str().unwrap().starts_with("JVBERi0"), "a PDF");
+    assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
+}

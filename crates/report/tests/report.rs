@@ -185,6 +185,9 @@ fn two_runs_of_different_machines_are_refused_plainly() {
     let same = dyno_analyse::across::across((&a, &analysis), (&a, &analysis));
     assert!(dyno_report::table_across(&a, &a, &same).contains("1.00 ["));
     assert!(dyno_report::csv_across(&same).lines().count() > 10);
+    let nothing = analyse(&a, &[]);
+    let none = dyno_analyse::across::across((&a, &nothing), (&a, &nothing));
+    assert!(dyno_report::html_across(&a, &a, &none).contains("No stack was measured in both"));
 }
 
 #[test]
