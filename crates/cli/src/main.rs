@@ -31,9 +31,10 @@ fn main() -> ExitCode {
     };
     let reports =
         matches!(command, Command::Run(_) | Command::Report(_) | Command::Compare(_) | Command::History(_));
-    if arguments.common.format.of_reports() && !reports {
+    let summary = matches!((command, arguments.common.format), (Command::Gate(_), arguments::Format::Md));
+    if arguments.common.format.of_reports() && !reports && !summary {
         eprintln!(
-            "dyno: --format md, csv and svg are for `dyno run`, `dyno report`, `dyno compare` and `dyno history`; here text and json can be had"
+            "dyno: --format md, csv and svg are for `dyno run`, `dyno report`, `dyno compare` and `dyno history`, md for `dyno gate` too; here text and json can be had"
         );
         return ExitCode::from(exit::USAGE);
     }

@@ -232,7 +232,7 @@ fn footer(output: &HistoryOutput) -> String {
         skipped.iter().for_each(|(words, runs)| text += &reason(words, runs));
     }
     if output.unrelated > 0 {
-        let _ = writeln!(text, "\n{} more runs have nothing of what was asked for", output.unrelated);
+        let _ = writeln!(text, "\n{} more without anything of what was asked for", output.unrelated);
     }
     text
 }
