@@ -40,12 +40,19 @@ pub fn series(cells: &[Cell]) -> Vec<Series> {
                 Some(_) => continue,
                 None => cell.throughput.iter().map(|closed| value(metric, closed.as_ref()?)).collect(),
             };
-            if values.iter().any(Option::is_some) {
+            if values.iter().any(Option::is_some) && !uncounted(metric, cell, &values) {
                 all.push(Series { stack: cell.stack.clone(), operation: cell.operation, metric, values });
             }
         }
     }
     all
+}
+
+/// Whether a part's CPU was too little for its counter in some block: the blocks where it wasn't would be a choice of
+/// the largest, and a ratio over them one of rounding.
+fn uncounted(metric: Metric, cell: &Cell, values: &[Option<f64>]) -> bool {
+    metric == Metric::DatabaseCpuPerRequest
+        && cell.throughput.iter().zip(values).any(|(closed, value)| closed.is_some() && value.is_none())
 }
 
 fn value(metric: Metric, closed: &Closed) -> Option<f64> {

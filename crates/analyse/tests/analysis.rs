@@ -180,3 +180,22 @@ fn no_blocks_at_all_is_said_and_nothing_panics() {
         analysis.results.is_empty() && analysis.sentences[0].starts_with("No verdict: 0 complete blocks")
     );
 }
+
+#[test]
+fn a_part_whose_cpu_is_zero_in_some_block_is_not_compared() {
+    let (run, mut blocks) = made(0.01);
+    let told = |blocks: &[Block]| {
+        let comparisons = analyse(&run, blocks).comparisons;
+        let of = |metric| comparisons.iter().filter(|one| one.metric == metric).count();
+        (of(Metric::DatabaseCpuPerRequest), of(Metric::Throughput))
+    };
+    let (before, throughput) = told(&blocks);
+    assert!(before > 0);
+    // Half of the blocks have a CPU that rounds to nothing: those with one must not stand for all.
+    for block in blocks.iter_mut().step_by(2) {
+        for slice in block.trials.iter_mut().flat_map(|trial| &mut trial.slices) {
+            slice.cpu_ns.insert("database".to_owned(), 0);
+        }
+    }
+    assert_eq!(told(&blocks), (0, throughput));
+}
