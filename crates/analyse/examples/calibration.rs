@@ -15,7 +15,8 @@ use dyno_analyse::{
 };
 use dyno_model::output::Verdict;
 use noise::{
-    BLOCK_S, Clockwork, HIT, Machine, SETTING, TIE, machines, one_stack_is_hit, recorded_misses, verdict,
+    BLOCK_S, Clockwork, HIT, Machine, SETTING, TIE, Table, machines, one_stack_is_hit, recorded_misses,
+    verdict,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("## Blocks of kept runs");
     println!();
     println!("{}", kept_runs(20 * sessions));
+    println!();
+    println!("## Tables of many stacks");
+    println!();
+    println!(
+        "Variance of a log-ratio that a minute of measuring leaves, as a standard deviation in percent; two stacks of so many, neither"
+    );
+    println!("of them the anchor. Blocks: {TABLE_BLOCKS} each.");
+    println!();
+    let words: Vec<&str> = Table::ALL.iter().map(|design| design.words()).collect();
+    println!("| machine | stacks | {} |", words.join(" | "));
+    println!("|---|---|{}", "---|".repeat(words.len()));
+    for machine in &machines {
+        for stacks in [4, 8, 24] {
+            println!("{}", tables(machine, stacks));
+        }
+    }
     println!();
     println!("## Where no promise holds");
     println!();
@@ -144,6 +161,17 @@ fn claims(machine: &Machine, seeds: Range<u64>, region: &str, (low, high): (f64,
         share(refuted, sessions),
         blocks as f64 / sessions as f64
     )
+}
+
+/// Blocks of each figure of the designs for tables.
+const TABLE_BLOCKS: usize = 500;
+
+fn tables(machine: &Machine, stacks: usize) -> String {
+    let of = |design: Table| {
+        let variance = design.variance_minutes(machine, stacks, TABLE_BLOCKS, rng(u64::MAX - 3));
+        format!("{:.2}", variance.sqrt() * 100.0)
+    };
+    format!("| {} | {stacks} | {} |", machine.name, Table::ALL.map(of).join(" | "))
 }
 
 fn kept_runs(sessions: u64) -> String {

@@ -6,7 +6,7 @@ use dyno_model::{
     Operation, Rate, Span,
     child::Usage,
     load::{Counts, Pacing, SliceOutcome},
-    plan::{Capacity, Data, Design, Latency, Plan, Throughput},
+    plan::{Capacity, Data, Design, Latency, Plan, Throughput, most_together},
     record::{
         Block, BlockState, CpuSets, FORMAT, MachineSample, NotRun, PreparedStack, Run, Slice, SliceLoad,
         Trial,
@@ -59,6 +59,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
                 seed: Some(1),
                 looks: false,
                 canary: None,
+                together: most_together(),
                 rehearsal: None,
             },
             throughput: Throughput { connections: 64, idle: 0, slice: Span::milliseconds(250), slices: 2 },

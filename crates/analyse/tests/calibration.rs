@@ -10,7 +10,7 @@ use dyno_analyse::{
 };
 use dyno_model::output::Verdict;
 use noise::{
-    BLOCK_S, Clockwork, HIT, QUADS, SETTING, TIE, machines, one_stack_is_hit, recorded_misses, verdict,
+    BLOCK_S, Clockwork, HIT, QUADS, SETTING, TIE, Table, machines, one_stack_is_hit, recorded_misses, verdict,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -170,4 +170,19 @@ fn a_block_that_stands_out_makes_a_session_fragile() {
     assert!(with_one > 100 && without > 80, "{with_one} {without}");
     assert_eq!(marked, with_one);
     assert!(marked_without * 20 <= without, "{marked_without} of {without}");
+}
+
+/// Why a table's stacks are all up together (docs/design/2026-11-26-tables.md): the same time gives no design less variance.
+#[test]
+fn stacks_together_are_told_apart_soonest() {
+    for machine in machines().iter().filter(|machine| machine.usable) {
+        let of = |design: Table| design.variance_minutes(machine, 8, 300, rng(&machine.name, 7));
+        let together = of(Table::Together);
+        for other in Table::ALL {
+            let (variance, words) = (of(other), other.words());
+            // Quiet machines, and white noise, where slices gain nothing over long trials: as good as these.
+            let most = if other == Table::AnchorDuets { 1.0 } else { 1.3 };
+            assert!(together <= most * variance, "{}: {together} against {words}' {variance}", machine.name);
+        }
+    }
 }

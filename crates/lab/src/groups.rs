@@ -3,9 +3,6 @@
 
 use rand::{Rng, seq::SliceRandom};
 
-/// Most stacks that are up together: the more there are, the further apart in time are those that are compared.
-pub const MOST: usize = 24;
-
 /// What groups are made of.
 pub struct Grouping {
     /// Index of the baseline.
@@ -14,6 +11,8 @@ pub struct Grouping {
     pub memory_bytes: Vec<u64>,
     /// Memory for a group, in bytes.
     pub room_bytes: u64,
+    /// Most stacks that are up together: the more there are, the further apart in time are those that are compared.
+    pub most: usize,
 }
 
 impl Grouping {
@@ -32,14 +31,14 @@ impl Grouping {
     /// Whether every stack is up in every group.
     pub fn all_together(&self) -> bool {
         let stacks = self.memory_bytes.len();
-        stacks < 3 || (stacks <= MOST && self.memory_bytes.iter().sum::<u64>() <= self.room_bytes)
+        stacks < 3 || (stacks <= self.most && self.memory_bytes.iter().sum::<u64>() <= self.room_bytes)
     }
 
     fn pack(&self, others: &[usize]) -> Vec<Vec<usize>> {
         if self.all_together() {
             return vec![(0..self.memory_bytes.len()).collect()];
         }
-        let fewest = others.len().div_ceil(MOST - 1);
+        let fewest = others.len().div_ceil(self.most - 1);
         // Groups of even size: a small last one would be measured under other conditions than the rest.
         let even = others.len().div_ceil(fewest);
         let base = self.memory_bytes[self.baseline];
@@ -67,8 +66,10 @@ mod tests {
 
     use super::*;
 
+    const MOST: usize = 24;
+
     fn draw(stacks: usize, room: u64, seed: u64) -> Vec<Vec<usize>> {
-        let grouping = Grouping { baseline: 1, memory_bytes: vec![10; stacks], room_bytes: room };
+        let grouping = Grouping { baseline: 1, memory_bytes: vec![10; stacks], room_bytes: room, most: MOST };
         grouping.draw(&mut ChaCha8Rng::seed_from_u64(seed))
     }
 
@@ -96,6 +97,15 @@ mod tests {
                 assert!(group.len() <= MOST);
             }
         }
+    }
+
+    #[test]
+    fn two_together_are_duets_with_the_baseline() {
+        let grouping = Grouping { baseline: 0, memory_bytes: vec![1; 4], room_bytes: 100, most: 2 };
+        let groups = grouping.draw(&mut ChaCha8Rng::seed_from_u64(5));
+        let mut groups: Vec<_> = groups.into_iter().map(sorted).collect();
+        groups.sort_unstable();
+        assert_eq!(groups, [vec![0, 1], vec![0, 2], vec![0, 3]]);
     }
 
     #[test]

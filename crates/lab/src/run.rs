@@ -11,7 +11,7 @@ use dyno_model::{
     check::CheckOutcome,
     event::{Event, Step},
     fingerprint::{Fingerprint, REVISION},
-    plan::Plan,
+    plan::{Plan, most_together},
     record::{Block, BlockState, FORMAT, NotRun, NotRunKind, Run},
     warning::Warning,
 };
@@ -23,7 +23,7 @@ use crate::{
     block::{BlockWork, connections_of, do_block},
     database::Database,
     error::LabError,
-    groups::{Grouping, MOST},
+    groups::Grouping,
     prepare::{Prepared, prepare_all},
     proof::{Proven, prove_all, read_truth},
     slices::engine_words,
@@ -130,7 +130,7 @@ fn prove_and_describe(
     prepared: Vec<Prepared>,
     begin: &Beginning,
 ) -> Result<Session, LabError> {
-    let database = Database::start(bench, prepared.len().min(MOST))?;
+    let database = Database::start(bench, prepared.len().min(bench.order.plan.design.together as usize))?;
     let (cases, truth) = read_truth(bench, &database)?;
     let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
     let (run, grouping) = describe(bench, folder, &prepared, &proven, &database, begin);
@@ -374,8 +374,14 @@ fn grouping_of(
     let memory_bytes: Vec<u64> = stacks.iter().map(under_load).collect();
     let free = available_memory_bytes() as f64;
     let needed = memory_bytes.iter().sum::<u64>() as f64;
-    let grouping = Grouping { baseline, memory_bytes, room_bytes: (free * MEMORY_SHARE) as u64 };
-    if grouping.all_together() {
+    let grouping = Grouping {
+        baseline,
+        memory_bytes,
+        room_bytes: (free * MEMORY_SHARE) as u64,
+        most: bench.order.plan.design.together as usize,
+    };
+    let asked = grouping.most < most_together() as usize && grouping.room_bytes >= needed as u64;
+    if asked || grouping.all_together() {
         return (grouping, Vec::new());
     }
     let gib = |bytes: f64| bytes / 2f64.powi(30);

@@ -135,7 +135,8 @@ impl<'a> Trial<'a> {
 
     /// Begins and ends the window. Returns whether requests are still begun.
     pub fn marks(&mut self, now: u64, stopped: bool) -> bool {
-        if self.window_begin_ns.is_none() && now >= self.guard_ns {
+        // A slice that is stopped in its guard has no window, however long its drain.
+        if self.window_begin_ns.is_none() && self.window_end_ns.is_none() && now >= self.guard_ns {
             (self.at)(Mark::WindowBegin);
             self.window_begin_ns = Some(now_ns());
         }
@@ -154,9 +155,9 @@ impl<'a> Trial<'a> {
     /// When the loop must look at the clock again, whatever happens.
     pub fn milestone_ns(&self) -> u64 {
         let mark_ns = match (self.window_begin_ns, self.window_end_ns) {
-            (None, _) => self.guard_ns,
+            (None, None) => self.guard_ns,
             (Some(_), None) => self.end_ns,
-            (Some(_), Some(_)) => u64::MAX,
+            (_, Some(_)) => u64::MAX,
         };
         mark_ns.min(self.expiry_ns).min(self.interval_ns.1)
     }

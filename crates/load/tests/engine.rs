@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -208,6 +208,32 @@ fn stopping_counts_what_was_not_sent() {
     assert_exact(&outcome, &server);
     assert!(outcome.counts.not_sent > 5000 && outcome.counts.sent > 0, "{:?}", outcome.counts);
     assert_eq!(checks::g1(&outcome).unwrap().id, "G1");
+}
+
+#[test]
+fn a_slice_that_is_stopped_in_its_guard_has_no_window() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopper = Arc::clone(&stop);
+    // The answer comes when the guard would be long over.
+    let server = FakeServer::start(move |_| {
+        stopper.store(true, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(300));
+        yes()
+    });
+    let mut engine = engine(&server, 1, 5000);
+    let (length, guard) = (Duration::from_secs(60), Duration::from_millis(150));
+    let mut marks = Vec::new();
+    let slice = OpenSlice { connections: 1, length, guard, stop: &stop };
+    let schedule = uniform(100.0, 60_000);
+    let outcome = engine.open(&[get("/")], &schedule, slice, &mut |mark| marks.push(mark)).unwrap();
+    assert_eq!((outcome.window_ns, outcome.window_completed, marks.len()), (0, 0, 0));
+    assert_exact(&outcome, &server);
+    stop.store(false, Ordering::Relaxed);
+    let slice =
+        ClosedSlice { connections: 1, length, guard, think: Duration::ZERO, requests: None, stop: &stop };
+    let outcome = engine.closed(&[get("/")], &mut || 0, slice, &mut |mark| marks.push(mark)).unwrap();
+    assert_eq!((outcome.window_ns, outcome.window_completed, marks.len()), (0, 0, 0));
+    assert_eq!(outcome.counts.completed, 1, "what was sent is waited for");
 }
 
 #[test]

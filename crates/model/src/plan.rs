@@ -134,9 +134,18 @@ pub struct Design {
     /// The canary: a twin of another stack that must not be told from it, or the run allows no verdict.
     #[serde(default)]
     pub canary: Option<StackName>,
+    /// Most stacks that are up at once; more are measured in groups, the baseline in each of them. Two make a duet of
+    /// every stack with the baseline.
+    #[serde(default = "most_together")]
+    pub together: u32,
     /// What was chosen from what was looked at before the first block; `None` where nothing was.
     #[serde(default)]
     pub rehearsal: Option<Choice>,
+}
+
+/// Most stacks that are up at once where a plan doesn't say.
+pub const fn most_together() -> u32 {
+    24
 }
 
 /// Closed-loop slices that saturate.

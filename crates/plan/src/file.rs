@@ -8,7 +8,7 @@ use std::{
 
 use dyno_model::{
     Operation, Rate, Span, StackName, StackPattern,
-    plan::{Capacity, Data, Design, Latency, Plan, Pooler, Throughput},
+    plan::{Capacity, Data, Design, Latency, Plan, Pooler, Throughput, most_together},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -120,6 +120,8 @@ pub struct DesignFile {
     pub looks: bool,
     /// Whether the baseline runs twice, and the run allows no verdict when the two differ; from 8 blocks on.
     pub canary: bool,
+    /// Most stacks that are up at once; more are measured in groups, the baseline in each of them.
+    pub together: u32,
 }
 
 impl Default for DesignFile {
@@ -133,6 +135,7 @@ impl Default for DesignFile {
             seed: None,
             looks: false,
             canary: true,
+            together: most_together(),
         }
     }
 }
@@ -205,7 +208,9 @@ fn example_of(key: &str) -> &'static str {
         "pooler" => "pooler = \"pgbouncer\"",
         "blocks" | "most_blocks" => "blocks = 8",
         "looks" | "canary" => "canary = true",
-        "connections" | "idle" | "workers" | "threads" | "slices" | "contacts" => "connections = 8",
+        "connections" | "idle" | "workers" | "threads" | "slices" | "contacts" | "together" => {
+            "connections = 8"
+        }
         key if key.parse::<Operation>().is_ok() => "types = \"200/s\"",
         _ => {
             "keys are title, stacks, operations, baseline, interpreter, [capacity], [data], [database], [design], [throughput], [latency]; see plans/default.toml"
@@ -304,6 +309,7 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
             seed: design.seed,
             looks: design.looks,
             canary,
+            together: design.together,
             rehearsal: None,
         },
         throughput: Throughput {
@@ -441,6 +447,7 @@ fn ranges(plan: &PlanFile) -> Vec<(&'static str, u32, std::ops::RangeInclusive<u
         ("contacts", plan.data.contacts, 200..=10_000_000),
         ("blocks", plan.design.blocks, 1..=1000),
         ("most_blocks", plan.design.most_blocks.unwrap_or(plan.design.blocks), plan.design.blocks..=1000),
+        ("together", plan.design.together, 2..=60),
         ("connections", plan.throughput.connections, 1..=10_000),
         ("idle", plan.throughput.idle, 0..=20_000),
         ("slices", plan.throughput.slices, 1..=100),

@@ -10,7 +10,7 @@ use dyno_analyse::{
     quads::{Order, Quad, log_ratio},
     statistics::{mean, normal, standard_deviation},
 };
-use rand::Rng;
+use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 /// Bins of the simulation and of recorded traces, in seconds.
@@ -167,6 +167,44 @@ fn counts(csv: &str) -> Vec<u64> {
     rows.flat_map(|row| row.split(',')).map(|count| count.parse().expect("a count")).collect()
 }
 
+/// How a table of many stacks may be measured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// All are up, one is loaded at a time, rounds in random order and back: dyno's.
+    Together,
+    /// Every stack in quads with the first one, after each other: METHOD's.
+    AnchorDuets,
+    /// Fresh processes, five seconds each, in random order (RMIT).
+    Trials,
+}
+
+impl Table {
+    pub const ALL: [Self; 3] = [Self::Together, Self::AnchorDuets, Self::Trials];
+
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Together => "all together",
+            Self::AnchorDuets => "anchor duets",
+            Self::Trials => "trials",
+        }
+    }
+
+    /// Variance in a minute of the log-ratio of two stacks that aren't the first, over blocks.
+    pub fn variance_minutes(self, machine: &Machine, stacks: usize, blocks: usize, rng: ChaCha8Rng) -> f64 {
+        let mut clockwork = Clockwork::new(machine, rng);
+        let (mut squares, mut count, mut seconds) = (0.0, 0.0, 0.0);
+        for _ in 0..blocks {
+            let (d, length_s) = clockwork.table(self, stacks);
+            let mean = mean(&d);
+            // Half of the mean squared difference of all pairs is the variance of one, so a pair has twice that.
+            squares += 2.0 * d.iter().map(|one| (one - mean).powi(2)).sum::<f64>();
+            count += d.len() as f64 - 1.0;
+            seconds += length_s;
+        }
+        squares / count * seconds / blocks as f64 / 60.0
+    }
+}
+
 /// A machine in time.
 pub struct Clockwork<'a> {
     machine: &'a Machine,
@@ -267,6 +305,70 @@ impl<'a> Clockwork<'a> {
                 quads.into_iter().zip(&kept.quads).filter_map(|(quad, kept)| kept.then_some(quad)).collect();
             if let Some(ratio) = log_ratio(&undisturbed) {
                 return ratio;
+            }
+        }
+    }
+
+    /// What a fresh process does besides: a factor on its rate.
+    fn fresh(&mut self) -> f64 {
+        self.machine.restart * normal(&mut self.rng)
+    }
+
+    /// Work done in a slice, its guard left out.
+    fn slice(&mut self) -> f64 {
+        (0..SLICE)
+            .map(|bin| (bin, self.bin().0))
+            .filter(|(bin, _)| *bin >= GUARD)
+            .map(|(_, speed)| speed)
+            .sum()
+    }
+
+    /// One block of a table: logarithms of the rates of equal stacks over the first one's, and its length in seconds.
+    pub fn table(&mut self, design: Table, stacks: usize) -> (Vec<f64>, f64) {
+        let start_s = SETUP_S / 2.0;
+        match design {
+            Table::Together => {
+                self.advance(start_s * stacks as f64);
+                let fresh: Vec<f64> = (0..stacks).map(|_| self.fresh()).collect();
+                let mut amount = vec![0.0; stacks];
+                for _ in 0..QUADS {
+                    let mut order: Vec<usize> = (0..stacks).collect();
+                    order.shuffle(&mut self.rng);
+                    let back: Vec<usize> = order.iter().rev().copied().collect();
+                    order.extend(back);
+                    order.into_iter().for_each(|one| amount[one] += self.slice());
+                }
+                let log = |at: usize| amount[at].ln() + fresh[at];
+                let seconds = start_s * stacks as f64 + (QUADS * 2 * SLICE * stacks) as f64 * BIN_S;
+                ((1..stacks).map(|at| log(at) - log(0)).collect(), seconds)
+            }
+            Table::AnchorDuets => {
+                let duets = (1..stacks).map(|_| {
+                    self.advance(SETUP_S);
+                    let (fresh, mut amount) = (self.fresh() - self.fresh(), [0.0; 2]);
+                    for _ in 0..QUADS {
+                        let order = if self.rng.random() { Order::Abba } else { Order::Baab };
+                        for is_a in order.is_a() {
+                            amount[usize::from(!is_a)] += self.slice();
+                        }
+                    }
+                    (amount[0] / amount[1]).ln() + fresh
+                });
+                let d: Vec<f64> = duets.collect();
+                let seconds = d.len() as f64 * BLOCK_S;
+                (d, seconds)
+            }
+            Table::Trials => {
+                let mut order: Vec<usize> = (0..stacks).collect();
+                order.shuffle(&mut self.rng);
+                let mut log = vec![0.0; stacks];
+                for one in order {
+                    self.advance(start_s);
+                    let amount: f64 = (0..20).map(|_| self.slice()).sum();
+                    log[one] = amount.ln() + self.fresh();
+                }
+                let seconds = stacks as f64 * (start_s + (20 * SLICE) as f64 * BIN_S);
+                (log[1..].iter().map(|one| one - log[0]).collect(), seconds)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use dyno_model::{
     Operation, Rate, Span, StackName, StackNameError,
-    plan::{Capacity, Data, Design, Latency, Plan, Throughput},
+    plan::{Capacity, Data, Design, Latency, Plan, Throughput, most_together},
 };
 
 use dyno_plan::PlanError;
@@ -74,6 +74,7 @@ impl Duet {
                 seed: self.seed,
                 looks: true,
                 canary: canary.clone(),
+                together: most_together(),
                 rehearsal: None,
             },
             throughput: Throughput {
