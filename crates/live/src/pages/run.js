@@ -34,10 +34,11 @@ function results(list) {
   }
   const sections = [];
   for (const [operation, stacks] of operations) {
-    const table = element("table");
+    const table = element("table", "cards");
     const head = element("tr");
-    for (const [name, className] of [["stack", "words"], ["requests/s", ""], ["interval", ""], ["±", ""], ["CPU", ""], ["p50", ""], ["p90", ""], ["p99", ""]]) {
-      const cell = element("th", className, name);
+    const columns = ["stack", "interval", "requests/s", "±", "CPU µs", "p50 ms", "p90 ms", "p99 ms"];
+    for (const name of columns) {
+      const cell = element("th", name === "stack" ? "words" : "", name);
       cell.scope = "col";
       head.append(cell);
     }
@@ -48,28 +49,26 @@ function results(list) {
     const largest = Math.max(1, ...rows.map(([, of]) => of.throughput?.high ?? of.throughput?.estimate ?? 0));
     for (const [stack, of] of rows) {
       const row = element("tr");
-      row.append(element("td", "words", stack));
+      const add = (className, text) => {
+        const cell = element("td", className, text);
+        if (row.children.length > 1) cell.dataset.name = columns[row.children.length];
+        row.append(cell);
+        return cell;
+      };
+      add("words", stack);
       const rate = of.throughput;
-      row.append(element("td", "", rate ? number(rate.estimate) : ""));
-      const bar = element("td");
+      const bar = add("wide", "");
       if (rate) bar.append(interval(rate, largest));
-      row.append(bar);
-      const wide = rate && rate.low !== null ? `${((50 * (rate.high - rate.low)) / rate.estimate).toFixed(1)} %` : rate ? "?" : "";
-      row.append(element("td", "", wide));
-      row.append(element("td", "", of.cpu_per_request ? number(of.cpu_per_request.estimate) : ""));
-      for (const metric of ["latency_p50", "latency_p90", "latency_p99"]) row.append(element("td", "", ms(of[metric]?.estimate)));
+      add("", rate ? number(rate.estimate) : "");
+      add("", rate && rate.low !== null ? `${((50 * (rate.high - rate.low)) / rate.estimate).toFixed(1)} %` : rate ? "?" : "");
+      add("", of.cpu_per_request ? number(of.cpu_per_request.estimate) : "");
+      for (const metric of ["latency_p50", "latency_p90", "latency_p99"]) add("", ms(of[metric]?.estimate));
       body.append(row);
     }
     table.append(thead, body);
-    // What scrolls by itself can be reached with the keyboard, too.
-    const scroll = element("div", "scroll");
-    scroll.tabIndex = 0;
-    scroll.setAttribute("role", "region");
-    scroll.setAttribute("aria-label", operation);
-    scroll.append(table);
     const section = element("div");
-    const words = "requests/s with 95 % interval, CPU µs of a request, latency ms at the plan's rate";
-    section.append(element("h2", "", operation), element("p", "soft", words), scroll);
+    const words = "requests/s with 95 % interval, CPU of a request, latency at the plan's rate";
+    section.append(element("h2", "", operation), element("p", "soft", words), table);
     sections.push(section);
   }
   byId("none").hidden = sections.length > 0;
@@ -133,6 +132,7 @@ function show(view) {
   if (blocks !== last) of_blocks(view);
   last = blocks;
   tell("notes", view.notes.join("\n"));
+  byId("noted").hidden = view.notes.length === 0;
 }
 
 function of_blocks(view) {
