@@ -67,6 +67,9 @@ impl Health {
 
 /// Share of failed requests beyond which nothing is said.
 const ERRORS: f64 = 0.001;
+/// Requests in a block that may tell its p99.
+pub const P99_REQUESTS: u64 = 2_000;
+
 /// Examines a run.
 pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     let mut health = Health::default();
@@ -195,6 +198,9 @@ fn examine_cell(health: &mut Health, cell: &Cell) -> CellHealth {
         let text = format!("{refused} connections weren't opened, or spoke before they were asked");
         health.warn("connections", subject.clone(), text, "look at the server's log and its backlog");
     }
+    if let Some(few) = too_few_for_p99(cell) {
+        found.refused.insert(Metric::LatencyP99, few);
+    }
     let open = cell.open();
     if overloaded(&open) {
         let text =
@@ -204,6 +210,16 @@ fn examine_cell(health: &mut Health, cell: &Cell) -> CellHealth {
         health.warn("overloaded", subject, text, advice);
     }
     found
+}
+
+/// Why no verdict may rest on the blocks' p99: METHOD, section 4, wants 2,000 requests in each block, of which 20 lie beyond it.
+fn too_few_for_p99(cell: &Cell) -> Option<String> {
+    let fewest = cell.latency.iter().flatten().map(|open| open.latency.count()).min()?;
+    (fewest < P99_REQUESTS).then(|| {
+        format!(
+            "p99 needs {P99_REQUESTS} requests in each block, and a block has {fewest}: offer a higher rate, or more or longer slices"
+        )
+    })
 }
 
 /// Latencies of a queue that only grows are its length.

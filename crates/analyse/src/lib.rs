@@ -42,6 +42,7 @@ use dyno_model::{
     warning::Warning,
 };
 
+pub use health::P99_REQUESTS;
 pub use servers::ServerSays;
 pub use trust::Trust;
 

@@ -49,10 +49,10 @@ fn values(run: &Run, cell: &Cell, health: &Health, wanted: f64) -> Result<Vec<Op
     if cell.latency.iter().all(Option::is_none) {
         return Err(format!("{} {}: nothing was measured at a rate", cell.stack, cell.operation));
     }
+    enough_for(run, cell, wanted)?;
     if let Some(reason) = refusal(health, cell, wanted) {
         return Err(reason);
     }
-    enough_for(run, cell, wanted)?;
     let late = lateness(&cell.open(), wanted).unwrap_or(0.0);
     if late > LATE_FAIL {
         let name = name(wanted);

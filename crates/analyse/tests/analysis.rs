@@ -199,3 +199,26 @@ fn a_part_whose_cpu_is_zero_in_some_block_is_not_compared() {
     }
     assert_eq!(told(&blocks), (0, throughput));
 }
+
+#[test]
+fn p99_needs_two_thousand_requests_in_each_block() {
+    let (run, blocks) = made(0.01);
+    let of = |blocks: &[Block]| {
+        let comparisons = analyse(&run, blocks).comparisons;
+        comparisons.into_iter().find(|one| one.metric == Metric::LatencyP99).unwrap()
+    };
+    let few = of(&blocks);
+    assert_eq!(few.verdict, Verdict::NoVerdict);
+    assert!(few.reason.contains("p99 needs 2000 requests in each block"), "{}", few.reason);
+    let p50 =
+        analyse(&run, &blocks).comparisons.into_iter().find(|one| one.metric == Metric::LatencyP50).unwrap();
+    assert_ne!(p50.verdict, Verdict::NoVerdict, "{}", p50.reason);
+    let mut many = blocks;
+    for slice in many.iter_mut().flat_map(|block| &mut block.trials).flat_map(|trial| &mut trial.slices) {
+        for _ in 0..5 {
+            let same = slice.outcome.latency.clone();
+            slice.outcome.latency.merge(&same);
+        }
+    }
+    assert!(!of(&many).reason.contains("p99 needs"), "{}", of(&many).reason);
+}

@@ -81,7 +81,9 @@ fn clean_runs_pass_all_that_can_be_made_and_say_so() {
             assert!(check.outcome == Outcome::Pass || flag, "seed {seed}: {check:?}");
             assert!(check.words.contains(" of ") && check.words.contains("worst is "), "{}", check.words);
         }
-        assert!(analysis.comparisons.iter().all(|one| one.verdict != Verdict::NoVerdict), "seed {seed}");
+        // Made-up blocks have too few requests for a p99.
+        let mut refused = analysis.comparisons.iter().filter(|one| one.verdict == Verdict::NoVerdict);
+        assert!(refused.all(|one| one.metric == Metric::LatencyP99), "seed {seed}");
     }
 }
 

@@ -4,8 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
+use dyno_analyse::P99_REQUESTS;
 use dyno_model::{
     Operation, Rate, Span, StackName, StackNameError,
     plan::{Capacity, Data, Design, Latency, Plan, Throughput, most_together},
@@ -22,8 +24,11 @@ use crate::{
 
 /// Slices of each stack and operation in a block: eight quads, ABBA or BAAB.
 const SLICES: u32 = 16;
-/// Open-loop slices of each stack and operation in a block.
-const LATENCY_SLICES: u32 = 8;
+/// Open-loop slices of each stack and operation in a block: the fewest, and the most that are done for a p99's sake.
+const LATENCY_SLICES: std::ops::RangeInclusive<u32> = 8..=32;
+/// Length of an open-loop slice, and the beginning of every slice that isn't counted.
+const LATENCY_SLICE: Duration = Duration::from_millis(500);
+const GUARD: Duration = Duration::from_millis(50);
 /// Blocks of the last look, and some that a disturbance may take.
 const MOST_BLOCKS: u32 = 60;
 
@@ -56,6 +61,7 @@ impl Duet {
     pub fn plan(self) -> Plan {
         let baseline = self.stacks.last().cloned().unwrap_or_else(|| self.stacks[0].clone());
         let canary = self.canary.then(|| baseline.twin()).filter(|twin| !self.stacks.contains(twin));
+        let slices = latency_slices(self.rates.values());
         let names: Vec<String> = self.stacks.iter().map(ToString::to_string).collect();
         Plan {
             name: self.name,
@@ -70,7 +76,7 @@ impl Duet {
                 most_blocks: MOST_BLOCKS,
                 budget: self.budget,
                 warm_up: Span::seconds(2),
-                guard: Span::milliseconds(50),
+                guard: Span(GUARD),
                 seed: self.seed,
                 looks: true,
                 canary: canary.clone(),
@@ -85,14 +91,23 @@ impl Duet {
             },
             latency: (!self.rates.is_empty()).then_some(Latency {
                 connections: 64,
-                slice: Span::milliseconds(500),
-                slices: LATENCY_SLICES,
+                slice: Span(LATENCY_SLICE),
+                slices,
                 rates: self.rates,
             }),
             operations: self.operations,
             stacks: self.stacks.into_iter().chain(canary).collect(),
         }
     }
+}
+
+/// Open-loop slices of a block: enough for the p99 of every rate that can have it in time.
+fn latency_slices<'a>(rates: impl Iterator<Item = &'a Rate>) -> u32 {
+    // Arrivals are random: a tenth more, so that no block of fifty has too few.
+    let needed = 1.1 * P99_REQUESTS as f64;
+    let slices = rates.map(|rate| needed / (rate.per_s() * (LATENCY_SLICE - GUARD).as_secs_f64()));
+    let slices = slices.map(|slices| slices.ceil() as u32).filter(|slices| LATENCY_SLICES.contains(slices));
+    slices.max().unwrap_or(*LATENCY_SLICES.start())
 }
 
 /// A stack's name as an argument.
@@ -147,4 +162,22 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
         return Ok(ExitCode::from(exit::STOPPED));
     }
     Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_suffice_for_p99_where_that_takes_no_longer_than_a_quarter_of_a_minute() {
+        let slices = |rates: &[f64]| {
+            let rates: Vec<Rate> = rates.iter().map(|&rate| Rate::new_per_s(rate).unwrap()).collect();
+            latency_slices(rates.iter())
+        };
+        assert_eq!(slices(&[]), 8);
+        assert_eq!(slices(&[2_000.0]), 8, "900 requests a slice");
+        assert_eq!(slices(&[500.0]), 10);
+        assert_eq!(slices(&[200.0, 1_000.0]), 25);
+        assert_eq!(slices(&[40.0, 500.0]), 10, "at 40/s it would take a minute");
+    }
 }
