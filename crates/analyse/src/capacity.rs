@@ -11,6 +11,7 @@ pub use rows::rows;
 pub use trial::{judge, length, longest};
 
 use dyno_model::capacity::{CapacityOutcome, CapacityResult, CapacityState, CapacityTrial};
+use rand::{Rng, seq::SliceRandom};
 use statrs::function::erf::erfc;
 
 /// Values of C.
@@ -225,7 +226,19 @@ impl Search {
 
     /// Quantile (0..1) of the capacity's posterior, in requests per second. Each value of the grid stands for the stretch around it.
     pub fn quantile(&self, probability: f64) -> f64 {
+        self.quantile_of(&self.cdf(), probability)
+    }
+
+    /// `count` values of the capacity's posterior in random order, in requests per second, evenly spread over its probability.
+    pub fn draws(&self, count: usize, rng: &mut impl Rng) -> Vec<f64> {
         let cdf = self.cdf();
+        let middle = |at: usize| (at as f64 + 0.5) / count as f64;
+        let mut draws: Vec<f64> = (0..count).map(|at| self.quantile_of(&cdf, middle(at))).collect();
+        draws.shuffle(rng);
+        draws
+    }
+
+    fn quantile_of(&self, cdf: &[f64], probability: f64) -> f64 {
         let at = cdf.iter().position(|mass| *mass >= probability).unwrap_or(GRID - 1);
         let before = if at == 0 { 0.0 } else { cdf[at - 1] };
         let part = (probability - before) / (cdf[at] - before).max(f64::MIN_POSITIVE);

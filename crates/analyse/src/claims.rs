@@ -8,6 +8,9 @@
 //! With intervals that miss with the probability α over all looks, half on each side, a false part is supported with at most
 //! α/2: the truth lies beyond one end of the region, and the interval must miss it on that side. A true claim is refuted with at
 //! most α. Nothing here knows how the intervals come about.
+//!
+//! Capacities are no figures of blocks: what is known of one is a probability over rates (METHOD, section 5). Their ratios and
+//! differences are those of independent draws, and their intervals hold that much of the probability in their middle.
 
 mod part;
 #[cfg(test)]
@@ -30,11 +33,23 @@ pub type Ends = (f64, f64, f64);
 /// One value for each block of a session; `None` where a block has none.
 pub type PerBlock = Vec<Option<f64>>;
 
+/// What a capacity search says of one stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Posterior {
+    /// Values of the capacity in requests per second, each as probable as the others, in random order. Those of several stacks are
+    /// as many.
+    pub draws: Vec<f64>,
+    /// Trials of the search.
+    pub trials: u32,
+}
+
 /// What claims are decided by.
 pub struct Evidence<'a> {
     /// The values of a quantity, one for each block of the session in its order, in the unit of its metric
     /// (`ClaimMetric::unit`); `None` where a block has none. Or why there are none, or why they mustn't be believed.
     pub values: &'a dyn Fn(&Quantity) -> Result<PerBlock, String>,
+    /// What is known of a capacity, which is searched in trials and not in blocks; or why nothing is.
+    pub capacity: &'a dyn Fn(&Quantity) -> Result<Posterior, String>,
     /// The interval of a mean that misses with the probability `level`, half of it on each side; `None` for too few blocks. With
     /// looks, over all of them. A smaller level's interval must hold a larger one's.
     pub interval: &'a dyn Fn(&[f64], f64) -> Option<Ends>,
@@ -223,13 +238,18 @@ impl<'a> Measured<'a> {
             return reason;
         }
         let percent = part::significant((1.0 - level) * 100.0);
-        let looks = if self.evidence.looks { ", all looks together" } else { "" };
+        let looks = if self.evidence.looks && sample.is_of_blocks() { ", all looks together" } else { "" };
         let family = match (&self.claim.family, family) {
             (Some(name), Some(members)) => format!(", family {name} of {}", members.len()),
             _ => String::new(),
         };
         let fragile =
             if sample.is_fragile() { "; fragile: one block differs much from the others" } else { "" };
-        format!("{reason} ({percent} % interval over {} blocks{looks}{family}){fragile}", part.blocks)
+        let over = if sample.is_of_blocks() {
+            format!("interval over {} blocks", part.blocks)
+        } else {
+            format!("of the probability after {} trials", part.blocks)
+        };
+        format!("{reason} ({percent} % {over}{looks}{family}){fragile}")
     }
 }

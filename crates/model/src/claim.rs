@@ -184,7 +184,7 @@ pub struct ClaimResult {
     pub low: Option<f64>,
     /// Upper end of its interval.
     pub high: Option<f64>,
-    /// Paired blocks that it rests on.
+    /// Paired blocks that it rests on; of capacities the trials of their searches.
     pub blocks: u32,
     /// The most that the probability of this decision is if the claim is in truth otherwise, over all looks; `null` where
     /// nothing was decided.
@@ -225,6 +225,9 @@ pub struct SessionRecord {
     pub operations: Vec<Operation>,
     /// Offered rates.
     pub rates: BTreeMap<Operation, Rate>,
+    /// The objective, where capacities are searched instead of measuring blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
     /// Its run's folder beside `verdict.json`, once it began.
     pub run: Option<String>,
     /// Whether it is over.

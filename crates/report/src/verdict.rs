@@ -76,7 +76,7 @@ pub fn verdict_html(record: &VerdictRecord) -> String {
     );
     for (claim, result) in rows(record) {
         let predicates: Vec<String> = claim.predicates.iter().map(ToString::to_string).collect();
-        let session = record.sessions.iter().find(|one| one.claims.contains(&claim.name));
+        let sessions = record.sessions.iter().filter(|one| one.claims.contains(&claim.name));
         let _ = write!(
             page,
             "<section class={}><h2>{}</h2><p><b>{}</b> {}</p><pre>{}</pre>{}</section>",
@@ -85,14 +85,15 @@ pub fn verdict_html(record: &VerdictRecord) -> String {
             result.decision.words(),
             escape(&figures(result)),
             escape(&predicates.join("\nand ")),
-            session.map(link).unwrap_or_default(),
+            sessions.map(link).collect::<String>(),
         );
     }
     let _ = write!(
         page,
         "<h2>How it was decided</h2><p>Each session measures its stacks in blocks of fresh processes, and is looked at \
          after 8, 12, 16, 24, 32 and 48 blocks, with intervals that hold over all looks. Supported: the interval lies within the \
-         claim's region. Refuted: it has nothing in common with it. Seed {}.</p><pre>{}</pre></main></html>",
+         claim's region. Refuted: it has nothing in common with it. Capacities are searched trial by trial, and their intervals hold \
+         that much of the probability. Seed {}.</p><pre>{}</pre></main></html>",
         record.seed,
         escape(&record.command.join(" ")),
     );
@@ -101,6 +102,10 @@ pub fn verdict_html(record: &VerdictRecord) -> String {
 
 fn link(session: &SessionRecord) -> String {
     match &session.run {
+        // A search has no page of its own.
+        Some(run) if session.slo.is_some() && session.failure.is_none() => {
+            format!("<p>{0}: <code>dyno report {0}</code> in this folder shows the searches</p>", escape(run))
+        }
         Some(run) if session.failure.is_none() => {
             format!("<p><a href='{0}/report.html'>{0}: all that was measured</a></p>", escape(run))
         }

@@ -1,6 +1,6 @@
 //! The parts of a claim: each is one figure, one value per block, and a region.
 
-use dyno_model::claim::{Claim, ClaimDecision, Predicate, Quantity, Ratio, Region};
+use dyno_model::claim::{Claim, ClaimDecision, ClaimMetric, Predicate, Quantity, Ratio, Region};
 
 use super::{Ends, Evidence};
 use crate::{
@@ -34,7 +34,7 @@ pub struct Part {
     pub low: Option<f64>,
     /// Upper end of its interval.
     pub high: Option<f64>,
-    /// Blocks that have every quantity.
+    /// Blocks that have every quantity; of capacities the trials.
     pub blocks: u32,
     /// What the next two figures are in.
     pub scale: Scale,
@@ -59,8 +59,37 @@ pub(super) struct Test {
 /// A part with its values.
 pub(super) struct Sample {
     test: Test,
-    /// One for each block that has every quantity; or why there are none.
-    d: Result<Vec<f64>, String>,
+    /// What it can be decided by; or why there is nothing.
+    d: Result<Values, String>,
+}
+
+/// Values of a part, on its scale.
+enum Values {
+    /// One for each block that has every quantity.
+    Blocks(Vec<f64>),
+    /// Of capacities: each as probable as the others, in order; and how many trials they rest on.
+    Draws(Vec<f64>, u32),
+}
+
+impl Values {
+    fn all(&self) -> &[f64] {
+        match self {
+            Self::Blocks(d) | Self::Draws(d, _) => d,
+        }
+    }
+
+    fn centre(&self) -> Option<f64> {
+        match self {
+            Self::Blocks(d) => (!d.is_empty()).then(|| mean(d)),
+            Self::Draws(d, _) => quantile(d, 0.5),
+        }
+    }
+}
+
+/// A quantile of values in order.
+fn quantile(sorted: &[f64], probability: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((probability * sorted.len() as f64).floor().clamp(0.0, last as f64) as usize).copied()
 }
 
 /// The parts of a claim, in the order of its text.
@@ -144,8 +173,32 @@ impl Test {
         }
     }
 
+    fn values(&self, evidence: &Evidence<'_>) -> Result<Values, String> {
+        let capacities = self.sum.iter().filter(|(_, one)| one.metric == ClaimMetric::Capacity).count();
+        match capacities {
+            0 => self.of_blocks(evidence).map(Values::Blocks),
+            all if all == self.sum.len() => self.of_draws(evidence),
+            _ => Err("a capacity and a figure of blocks can't be put into one ratio".to_owned()),
+        }
+    }
+
+    /// Independent draws of each capacity, put together.
+    fn of_draws(&self, evidence: &Evidence<'_>) -> Result<Values, String> {
+        let (mut sum, mut trials) = (Vec::new(), 0);
+        for (sign, quantity) in &self.sum {
+            let known = (evidence.capacity)(quantity).map_err(|why| format!("{quantity}: {why}"))?;
+            trials += known.trials;
+            sum.resize(known.draws.len(), 0.0);
+            for (sum, draw) in sum.iter_mut().zip(known.draws) {
+                *sum += sign * if self.scale == Scale::Log { draw.ln() } else { draw };
+            }
+        }
+        sum.sort_by(f64::total_cmp);
+        Ok(Values::Draws(sum, trials))
+    }
+
     /// One value for each block that has every quantity.
-    fn values(&self, evidence: &Evidence<'_>) -> Result<Vec<f64>, String> {
+    fn of_blocks(&self, evidence: &Evidence<'_>) -> Result<Vec<f64>, String> {
         let mut columns = Vec::new();
         for (sign, quantity) in &self.sum {
             let values = (evidence.values)(quantity).map_err(|why| format!("{quantity}: {why}"))?;
@@ -181,7 +234,12 @@ impl Sample {
     }
 
     fn interval(&self, evidence: &Evidence<'_>, level: f64) -> Option<Ends> {
-        self.d.as_ref().ok().and_then(|d| (evidence.interval)(d, level))
+        match self.d.as_ref().ok()? {
+            Values::Blocks(d) => (evidence.interval)(d, level),
+            Values::Draws(d, _) => {
+                Some((quantile(d, 0.5)?, quantile(d, level / 2.0)?, quantile(d, 1.0 - level / 2.0)?))
+            }
+        }
     }
 
     /// Where its interval lies.
@@ -195,22 +253,27 @@ impl Sample {
             Err(why) => why.clone(),
             Ok(d) => {
                 let needed = if evidence.looks { "the first look is" } else { "an interval needs" };
-                format!("{} blocks with every figure; {needed} {FEWEST_BLOCKS}", d.len())
+                format!("{} blocks with every figure; {needed} {FEWEST_BLOCKS}", d.all().len())
             }
         }
     }
 
     /// Whether one block may carry it (METHOD, section 4).
     pub(super) fn is_fragile(&self) -> bool {
-        self.d.as_ref().is_ok_and(|d| skewness(d).abs() > 1.5)
+        matches!(&self.d, Ok(Values::Blocks(d)) if skewness(d).abs() > 1.5)
+    }
+
+    /// Whether it rests on blocks, and not on a search's trials.
+    pub(super) fn is_of_blocks(&self) -> bool {
+        !matches!(&self.d, Ok(Values::Draws(..)))
     }
 
     fn deviation(&self) -> Option<f64> {
-        self.d.as_ref().ok().filter(|d| d.len() >= 2).map(|d| standard_deviation(d))
+        self.d.as_ref().ok().map(Values::all).filter(|d| d.len() >= 2).map(standard_deviation)
     }
 
     fn distance(&self) -> Option<f64> {
-        let mean = self.d.as_ref().ok().filter(|d| !d.is_empty()).map(|d| mean(d))?;
+        let mean = self.d.as_ref().ok().and_then(Values::centre)?;
         let (low, high) = self.test.ends();
         Some((mean - low).abs().min((high - mean).abs()))
     }
@@ -227,7 +290,7 @@ impl Sample {
     pub(super) fn show(&self, evidence: &Evidence<'_>, level: f64) -> Part {
         let back = |value: f64| if self.test.scale == Scale::Log { value.exp() } else { value };
         let interval = self.interval(evidence, level);
-        let estimate = self.d.as_ref().ok().filter(|d| !d.is_empty()).map(|d| mean(d));
+        let estimate = self.d.as_ref().ok().and_then(Values::centre);
         Part {
             text: self.test.text.clone(),
             region: self.test.region_text.clone(),
@@ -236,9 +299,13 @@ impl Sample {
             estimate: interval.map(|(mean, _, _)| mean).or(estimate).map(back),
             low: interval.map(|(_, low, _)| back(low)),
             high: interval.map(|(_, _, high)| back(high)),
-            blocks: self.d.as_ref().map_or(0, |d| u32::try_from(d.len()).unwrap_or(u32::MAX)),
+            blocks: match &self.d {
+                Ok(Values::Blocks(d)) => u32::try_from(d.len()).unwrap_or(u32::MAX),
+                Ok(Values::Draws(_, trials)) => *trials,
+                Err(_) => 0,
+            },
             scale: self.test.scale,
-            deviation: self.deviation(),
+            deviation: self.deviation().filter(|_| self.is_of_blocks()),
             distance: self.distance(),
         }
     }

@@ -39,7 +39,9 @@ fn decide(claims: &[Claim], figures: &[(&str, Vec<Option<f64>>)]) -> Vec<Judged>
             .map(|(_, values)| values.clone())
             .ok_or_else(|| "it has no lock for this interpreter".to_owned())
     };
-    judge(claims, &Evidence { values: &values, interval: &fixed_interval, looks: false })
+    let capacity = |_: &Quantity| Err("nothing was searched".to_owned());
+    let evidence = Evidence { values: &values, capacity: &capacity, interval: &fixed_interval, looks: false };
+    judge(claims, &evidence)
 }
 
 fn decision(predicates: Vec<Predicate>, figures: &[(&str, Vec<Option<f64>>)]) -> ClaimDecision {
@@ -263,7 +265,10 @@ fn simulate(claims: &[Claim], truths: &[(&str, f64)], sessions: usize) -> (f64, 
                 let at = truths.iter().position(|(app, _)| *app == quantity.stack.app);
                 Ok(at.map_or_else(|| vec![Some(1.0); blocks], |at| series[at][..blocks].to_vec()))
             };
-            let judged = judge(claims, &Evidence { values: &values, interval: &repeated, looks: true });
+            let capacity = |_: &Quantity| Err("nothing was searched".to_owned());
+            let evidence =
+                Evidence { values: &values, capacity: &capacity, interval: &repeated, looks: true };
+            let judged = judge(claims, &evidence);
             for (decided, judged) in decided.iter_mut().zip(&judged) {
                 if *decided == Inconclusive {
                     *decided = judged.result.decision;
@@ -344,4 +349,70 @@ fn levels_nest() {
     assert_eq!(fixed_interval(&d[..7], 0.05), None);
     let end = End { number: 1.0, unit: None };
     assert!(Region { low: end, low_closed: false, high: end, high_closed: false }.is_empty());
+}
+
+/// Searches of two queues with a known capacity, as `dyno capacity` makes them.
+fn searched(capacity: f64, rng: &mut ChaCha8Rng) -> Posterior {
+    let mut search = crate::capacity::Search::new(1_000.0).unwrap();
+    while let Some(rate) = search.next_rate() {
+        let beyond = (rate / capacity).ln() / 0.008 + crate::statistics::normal(rng) > 0.0;
+        search.observe(rate, beyond).unwrap();
+    }
+    let trials = search.state().trials.len() as u32;
+    Posterior { draws: search.draws(4_000, rng), trials }
+}
+
+#[test]
+fn capacities_are_decided_by_their_probability() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let known = [("a", searched(800.0, &mut rng)), ("b", searched(600.0, &mut rng))];
+    let of = |app: &str| Quantity { metric: ClaimMetric::Capacity, ..quantity(app) };
+    let values = |_: &Quantity| -> Result<PerBlock, String> { Ok(around(1_000.0, 0.01)) };
+    let capacity = |wanted: &Quantity| {
+        let found = known.iter().find(|(app, _)| *app == wanted.stack.app);
+        found.map(|(_, known)| known.clone()).ok_or_else(|| "overloaded".to_owned())
+    };
+    let evidence = Evidence { values: &values, capacity: &capacity, interval: &fixed_interval, looks: true };
+    let decide = |predicate: Predicate| judge(&[claim("c", vec![predicate])], &evidence)[0].result.clone();
+    let ratio = |region: &str| Predicate::Ratio {
+        of: Ratio { over: of("a"), under: of("b") },
+        region: region.parse().unwrap(),
+    };
+    let supported = decide(ratio("(1.2,1.5)"));
+    let rate = supported.error_rate.map(|rate| (rate * 1e6).round());
+    assert_eq!((supported.decision, rate), (Supported, Some(25_000.0)));
+    assert!(supported.low.unwrap() < 4.0 / 3.0 && 4.0 / 3.0 < supported.high.unwrap(), "{supported:?}");
+    assert_eq!(supported.blocks, known[0].1.trials + known[1].1.trials, "trials of both");
+    assert!(supported.reason.contains("of the probability after"), "{}", supported.reason);
+    assert!(!supported.reason.contains("looks"), "{}", supported.reason);
+    assert_eq!(decide(ratio("(0,1)")).decision, Refuted);
+    assert_eq!(decide(ratio("(1,1.333)")).decision, Inconclusive);
+    let less =
+        Predicate::Difference { from: of("a"), less: of("b"), region: "(150rps,250rps)".parse().unwrap() };
+    assert_eq!(decide(less).decision, Supported);
+    assert_eq!(decide(Predicate::Ordering { of: vec![of("b"), of("a")] }).decision, Refuted);
+    let unknown = decide(Predicate::Ordering { of: vec![of("a"), of("c")] });
+    assert_eq!(unknown.decision, NoVerdict);
+    assert!(unknown.reason.contains("overloaded"), "{}", unknown.reason);
+    let mixed = Predicate::Ratio {
+        of: Ratio { over: of("a"), under: quantity("b") },
+        region: "(0,1)".parse().unwrap(),
+    };
+    assert!(decide(mixed).reason.contains("one ratio"));
+}
+
+/// Over many searches of equal stacks, the central 95 % of the ratio misses 1 about as seldom as it says.
+#[test]
+fn ratios_of_capacities_miss_as_seldom_as_they_say() {
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let sessions = 300;
+    let missed = (0..sessions).filter(|_| {
+        let capacity = 700.0 * (0.05 * crate::statistics::normal(&mut rng)).exp();
+        let (a, b) = (searched(capacity, &mut rng), searched(capacity, &mut rng));
+        let mut logs: Vec<f64> = a.draws.iter().zip(&b.draws).map(|(a, b)| (a / b).ln()).collect();
+        logs.sort_by(f64::total_cmp);
+        logs[100] > 0.0 || logs[3_899] < 0.0
+    });
+    let missed = missed.count();
+    assert!(missed <= 24, "{missed} of {sessions}: 15 are expected, and 24 in one of a hundred tries");
 }

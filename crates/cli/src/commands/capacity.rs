@@ -14,7 +14,7 @@ use std::{
 use dyno_analyse::capacity::rows;
 use dyno_lab::{LabError, Stand};
 use dyno_model::{
-    Slos, StackName,
+    Slos, Span, StackName,
     capacity::{CapacityOutput, CapacityRecord, StackSearch},
     output::OUTPUT_VERSION,
     plan::Plan,
@@ -45,11 +45,13 @@ pub fn capacity(common: &Common, options: &CapacityOptions) -> Result<ExitCode, 
         }
         None => {
             let plan = plan_of(&workshop, options)?;
-            slos_of(options)?;
             (session::new_folder(common, &plan.name)?, plan, None)
         }
     };
-    let result = measure(&workshop, &folder, &plan, earlier, options);
+    // A search that goes on keeps its own.
+    let slos = if earlier.is_some() { Slos(Vec::new()) } else { slos_of(options)? };
+    let wanted = Wanted { slos, curve: options.curve, trial: options.trial };
+    let result = measure(&workshop, &folder, &plan, earlier, &wanted);
     let stopped = STOP.load(Ordering::Relaxed);
     let again = || format!("go on with: dyno capacity --resume {}", folder.path().display());
     match result {
@@ -141,23 +143,38 @@ fn plan_of(workshop: &Workshop<'_>, options: &CapacityOptions) -> Result<Plan, E
         canary: false,
     }
     .plan();
-    plan.design.looks = false;
+    as_search(&mut plan);
     plan.design.warm_up = options.warm_up.unwrap_or(plan.design.warm_up);
     Ok(plan)
 }
 
+/// A plan of one operation as that of a search, which has no looks at blocks.
+pub fn as_search(plan: &mut Plan) {
+    plan.design.looks = false;
+}
+
+/// What a search is for, as far as its plan doesn't say.
+pub struct Wanted {
+    /// The objectives, all of which must be met. A search that goes on keeps its own.
+    pub slos: Slos,
+    /// Whether the latency curve is measured too.
+    pub curve: bool,
+    /// Length of every trial, where it isn't the search that says.
+    pub trial: Option<Span>,
+}
+
 /// Searches; all that is known is in the folder after each trial.
-fn measure(
+pub fn measure(
     workshop: &Workshop<'_>,
     folder: &RunFolder,
     plan: &Plan,
     earlier: Option<CapacityRecord>,
-    options: &CapacityOptions,
+    wanted: &Wanted,
 ) -> Result<(), Error> {
     let clock = std::time::Instant::now();
     let slos: Slos = match &earlier {
         Some(record) => record.slo.parse().map_err(|error: dyno_model::slo::SloError| Box::new(error))?,
-        None => slos_of(options)?,
+        None => wanted.slos.clone(),
     };
     let resumed = earlier.is_some();
     workshop.with_bench(plan, &folder.logs(), false, |bench| {
@@ -165,11 +182,11 @@ fn measure(
             let mut record = earlier.clone().unwrap_or_else(|| CapacityRecord {
                 format: FORMAT,
                 slo: slos.to_string(),
-                operation: options.operation,
-                connections: options.connections,
+                operation: plan.operations[0],
+                connections: plan.throughput.connections,
                 seed: run.seed,
-                curve: options.curve,
-                trial: options.trial,
+                curve: wanted.curve,
+                trial: wanted.trial,
                 stacks: Vec::new(),
                 spins_per_ms: Vec::new(),
             });

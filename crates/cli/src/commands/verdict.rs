@@ -11,11 +11,14 @@ use std::{
 };
 
 use dyno_analyse::analyse;
-use dyno_model::claim::{Claim, ClaimDecision, SessionRecord, VerdictRecord};
+use dyno_model::{
+    Slo, Slos,
+    claim::{Claim, ClaimDecision, SessionRecord, VerdictRecord},
+};
 use dyno_plan::read_claims;
 use dyno_record::{RunFolder, write_atomically};
 
-use super::{Workshop, command_to_repeat, compare::Duet, session, view};
+use super::{Workshop, capacity, command_to_repeat, compare::Duet, session, view};
 use crate::{
     arguments::{Common, Format, Timing, VerdictOptions},
     exit::{self, Error},
@@ -134,6 +137,11 @@ fn measure(
         }
         None => (RunFolder::create(folder, &format!("session-{:02}", index + 1))?, false),
     };
+    if let Some(slo) = one.slo {
+        record.sessions[index].run = Some(run.name());
+        write(folder, record)?;
+        return search(workshop, record, &one, (index, slo), &run);
+    }
     let resumed = resumed && run.read_run().is_ok();
     record.sessions[index].run = Some(run.name());
     write(folder, record)?;
@@ -147,9 +155,7 @@ fn measure(
     let claims = sessions::claims_of(record, index);
     let pace = |head: &_, blocks: &[_]| {
         let analysis = analyse(head, blocks);
-        let open = decide::of(&claims, head, &analysis);
-        let open = open.iter().any(|judged| judged.decision == ClaimDecision::Inconclusive);
-        if open { analysis.to_next_look() } else { 0 }
+        if decide::open(&claims, head, &analysis) { analysis.to_next_look() } else { 0 }
     };
     match plan.and_then(|plan| session::measure_while(workshop, &plan, &run, resumed, &pace)) {
         Ok(finished) => view::keep(&run, &finished.run, &finished.blocks).map(drop),
@@ -161,6 +167,31 @@ fn measure(
             record.sessions[index].failure = Some(error.to_string());
             Ok(())
         }
+    }
+}
+
+/// Searches the capacities of one session, or goes on with that. What keeps them from being searched is their claims' reason.
+fn search(
+    workshop: &Workshop<'_>,
+    record: &mut VerdictRecord,
+    one: &SessionRecord,
+    (index, slo): (usize, Slo),
+    run: &RunFolder,
+) -> Result<(), Error> {
+    let (plan, earlier) = if run.is_capacity() {
+        (run.read_run()?.plan, Some(run.read_capacity()?))
+    } else {
+        let mut plan = plan_of(workshop, record, one, index)?;
+        capacity::as_search(&mut plan);
+        (plan, None)
+    };
+    let wanted = capacity::Wanted { slos: Slos(vec![slo]), curve: false, trial: None };
+    match capacity::measure(workshop, run, &plan, earlier, &wanted) {
+        Err(error) if !STOP.load(std::sync::atomic::Ordering::Relaxed) => {
+            record.sessions[index].failure = Some(error.to_string());
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -181,7 +212,7 @@ fn plan_of(
         rates: one.rates.clone(),
         budget: record.budget,
         seed: Some(record.seed.wrapping_add(index as u64)),
-        canary: true,
+        canary: one.slo.is_none(),
     }
     .plan())
 }

@@ -4,58 +4,78 @@ use std::path::Path;
 
 use dyno_analyse::{
     Analysis, analyse,
-    claims::{Evidence, PerBlock, judge},
+    capacity::{Search, rows},
+    claims::{Evidence, PerBlock, Posterior, judge},
     looks::Looks,
 };
 use dyno_model::{
-    claim::{Claim, ClaimMetric, ClaimResult, Quantity, VerdictRecord},
+    StackName,
+    claim::{Claim, ClaimDecision, ClaimMetric, ClaimResult, Quantity, SessionRecord, VerdictRecord},
     output::Metric,
     record::Run,
 };
 use dyno_record::RunFolder;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use super::sessions::stack_of;
 use crate::exit::Error;
 
-/// The claims of one session, as far as its blocks go.
-pub fn of(claims: &[Claim], run: &Run, analysis: &Analysis) -> Vec<ClaimResult> {
+/// Values that stand for a capacity's probability.
+const DRAWS: usize = 20_000;
+
+/// Which of a session's claims more blocks could decide. A part that is a capacity has a search of its own.
+pub fn open(claims: &[Claim], run: &Run, analysis: &Analysis) -> bool {
     let values = |quantity: &Quantity| values(quantity, run, analysis);
-    results(claims, &values)
+    let capacity = |_: &Quantity| Err("it is searched in another session".to_owned());
+    let judged =
+        judge(claims, &Evidence { values: &values, capacity: &capacity, interval: &interval, looks: true });
+    claims.iter().zip(judged).any(|(claim, judged)| match judged.result.decision {
+        ClaimDecision::Inconclusive => true,
+        ClaimDecision::NoVerdict if has_capacity(claim) => {
+            judged.parts.iter().any(|part| part.decision == ClaimDecision::Inconclusive)
+        }
+        _ => false,
+    })
 }
 
-/// All claims, each file by itself, because a family is one of a file.
+fn has_capacity(claim: &Claim) -> bool {
+    claim.quantities().iter().any(|quantity| quantity.metric == ClaimMetric::Capacity)
+}
+
+/// All claims whose sessions are over, each file by itself, because a family is one of a file.
 ///
 /// # Errors
 /// A session's folder can't be read.
 pub fn all(folder: &Path, record: &VerdictRecord) -> Result<Vec<ClaimResult>, Error> {
     let mut sessions = Vec::new();
-    for one in record.sessions.iter().filter(|one| one.done) {
+    for (index, one) in record.sessions.iter().enumerate().filter(|(_, one)| one.done) {
         let measured = match (&one.run, &one.failure) {
             (Some(name), None) => {
-                let run = RunFolder::open(folder, Path::new(name))?;
-                let (head, blocks) = (run.read_run()?, run.read_blocks()?);
-                let analysis = analyse(&head, &blocks);
-                Ok((head, analysis))
+                read(&RunFolder::open(folder, Path::new(name))?, one, record.seed ^ index as u64)?
             }
-            (_, Some(reason)) => Err(reason.clone()),
-            (None, None) => Err("it wasn't measured".to_owned()),
+            (_, Some(reason)) => Measured::Nothing(reason.clone()),
+            (None, None) => Measured::Nothing("it wasn't measured".to_owned()),
         };
         sessions.push((one, measured));
     }
     let mut decided = Vec::new();
     for claims in &record.claims {
-        for (one, measured) in &sessions {
-            let of: Vec<Claim> =
-                claims.iter().filter(|claim| one.claims.contains(&claim.name)).cloned().collect();
-            // The members of a family in other sessions count too: all of the file's are judged, these are kept.
-            let values = |quantity: &Quantity| match (one.stacks.contains(&stack_of(quantity)), measured) {
-                (true, Ok((run, analysis))) => self::values(quantity, run, analysis),
-                (true, Err(reason)) => Err(reason.clone()),
-                (false, _) => elsewhere(quantity, &sessions),
-            };
-            let kept = results(claims, &values);
-            decided
-                .extend(kept.into_iter().filter(|result| of.iter().any(|claim| claim.name == result.claim)));
+        // The members of a family in other sessions count too: for each session all of the file's are judged, and its own kept.
+        let homes: Vec<Option<&SessionRecord>> = claims.iter().map(|claim| home(claim, record)).collect();
+        let mut done: Vec<&SessionRecord> = Vec::new();
+        for one in homes.iter().copied().flatten() {
+            if done.iter().any(|other| std::ptr::eq(*other, one)) {
+                continue;
+            }
+            done.push(one);
+            let values = |quantity: &Quantity| blocks_of(quantity, one, &sessions);
+            let capacity = |quantity: &Quantity| capacity_of(quantity, &sessions);
+            let evidence =
+                Evidence { values: &values, capacity: &capacity, interval: &interval, looks: true };
+            let judged = judge(claims, &evidence).into_iter().zip(&homes);
+            let here = judged.filter(|(_, home)| home.is_some_and(|home| std::ptr::eq(home, one)));
+            decided.extend(here.map(|(judged, _)| judged.result));
         }
     }
     let order: Vec<&String> = record.claims.iter().flatten().map(|claim| &claim.name).collect();
@@ -63,25 +83,75 @@ pub fn all(folder: &Path, record: &VerdictRecord) -> Result<Vec<ClaimResult>, Er
     Ok(decided)
 }
 
-type Measured<'a> = (&'a dyno_model::claim::SessionRecord, Result<(Run, Analysis), String>);
+/// The session in whose blocks a claim's figures are paired, else its first search; `None` while one of its sessions isn't over.
+fn home<'a>(claim: &Claim, record: &'a VerdictRecord) -> Option<&'a SessionRecord> {
+    let own: Vec<&SessionRecord> =
+        record.sessions.iter().filter(|one| one.claims.contains(&claim.name)).collect();
+    let over = own.iter().all(|one| one.done);
+    over.then(|| own.iter().find(|one| one.slo.is_none()).or(own.first()).copied()).flatten()
+}
 
-/// A quantity that another session measured.
-fn elsewhere(quantity: &Quantity, sessions: &[Measured<'_>]) -> Result<PerBlock, String> {
-    let found = sessions.iter().find(|(one, _)| one.stacks.contains(&stack_of(quantity)));
-    match found {
-        Some((_, Ok((run, analysis)))) => values(quantity, run, analysis),
-        Some((_, Err(reason))) => Err(reason.clone()),
-        None => Err("its session isn't over".to_owned()),
+/// What a session that is over says.
+enum Measured {
+    Blocks(Box<(Run, Analysis)>),
+    Search(Vec<(StackName, Result<Posterior, String>)>),
+    Nothing(String),
+}
+
+type Sessions<'a> = [(&'a SessionRecord, Measured)];
+
+fn read(folder: &RunFolder, session: &SessionRecord, seed: u64) -> Result<Measured, Error> {
+    let run = folder.read_run()?;
+    if session.slo.is_none() {
+        let analysis = analyse(&run, &folder.read_blocks()?);
+        return Ok(Measured::Blocks(Box::new((run, analysis))));
+    }
+    let record = folder.read_capacity()?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let searched = record.stacks.iter().zip(rows(&record)).map(|(one, row)| {
+        let state = one.state.clone().filter(|_| row.is_found()).ok_or(row.reason);
+        let search = state.and_then(|state| Search::resume(state).map_err(|error| error.to_string()));
+        let posterior = search.map(|search| Posterior {
+            draws: search.draws(DRAWS, &mut rng),
+            trials: search.state().trials.len() as u32,
+        });
+        (one.stack.clone(), posterior)
+    });
+    let failed = run.not_run.into_iter().map(|row| (row.stack, Err(row.reason)));
+    Ok(Measured::Search(searched.chain(failed).collect()))
+}
+
+/// A quantity as the session of its claim measured it, or another one did.
+fn blocks_of(quantity: &Quantity, here: &SessionRecord, sessions: &Sessions<'_>) -> Result<PerBlock, String> {
+    let stack = stack_of(quantity);
+    let fits = |one: &SessionRecord| one.slo.is_none() && one.stacks.contains(&stack);
+    let own = sessions.iter().find(|(one, _)| std::ptr::eq(*one, here) && fits(one));
+    match own.or_else(|| sessions.iter().find(|(one, _)| fits(one))) {
+        Some((_, Measured::Blocks(measured))) => values(quantity, &measured.0, &measured.1),
+        Some((_, Measured::Nothing(reason))) => Err(reason.clone()),
+        _ => Err("its session isn't over".to_owned()),
     }
 }
 
-fn results(claims: &[Claim], values: &dyn Fn(&Quantity) -> Result<PerBlock, String>) -> Vec<ClaimResult> {
-    let interval = |d: &[f64], level: f64| {
-        let interval = Looks::of(level).interval(d)?;
-        Some((interval.mean, interval.low, interval.high))
+/// What the search of a capacity found.
+fn capacity_of(quantity: &Quantity, sessions: &Sessions<'_>) -> Result<Posterior, String> {
+    let (stack, settings) = (stack_of(quantity), &quantity.settings);
+    let fits = |one: &SessionRecord| {
+        one.slo == settings.slo && one.operations.contains(&settings.op) && one.stacks.contains(&stack)
     };
-    let judged = judge(claims, &Evidence { values, interval: &interval, looks: true });
-    judged.into_iter().map(|one| one.result).collect()
+    match sessions.iter().find(|(one, _)| fits(one)) {
+        Some((_, Measured::Search(found))) => {
+            let found = found.iter().find(|(one, _)| *one == stack);
+            found.map_or_else(|| Err("it wasn't searched".to_owned()), |(_, posterior)| posterior.clone())
+        }
+        Some((_, Measured::Nothing(reason))) => Err(reason.clone()),
+        _ => Err("its session isn't over".to_owned()),
+    }
+}
+
+fn interval(d: &[f64], level: f64) -> Option<(f64, f64, f64)> {
+    let interval = Looks::of(level).interval(d)?;
+    Some((interval.mean, interval.low, interval.high))
 }
 
 /// What a session's blocks say of a quantity.
@@ -96,9 +166,7 @@ fn values(quantity: &Quantity, run: &Run, analysis: &Analysis) -> Result<PerBloc
         ClaimMetric::P99 => Some(Metric::LatencyP99),
         // No table has these two.
         ClaimMetric::P95 | ClaimMetric::P999 => None,
-        ClaimMetric::Capacity => {
-            return Err("a capacity is searched by `dyno capacity`, not in a session".to_owned());
-        }
+        ClaimMetric::Capacity => return Err("a capacity is no figure of blocks".to_owned()),
     };
     if let Some(rate) = quantity.settings.rate
         && run.plan.latency.as_ref().and_then(|latency| latency.rates.get(&operation)) != Some(&rate)
@@ -139,7 +207,6 @@ fn values(quantity: &Quantity, run: &Run, analysis: &Analysis) -> Result<PerBloc
 #[cfg(test)]
 mod tests {
     use dyno_analyse::synthetic;
-    use dyno_model::claim::ClaimDecision;
     use dyno_plan::{Catalogue, parse_claims};
 
     use super::*;
@@ -150,7 +217,10 @@ mod tests {
         let claims = parse_claims(Path::new("t.claims"), text, &Catalogue::read(&stacks).unwrap()).unwrap();
         let run = synthetic::run(&[("flask/gunicorn", 1000.0), ("go-bun/go", 2000.0)]);
         let analysis = analyse(&run, &synthetic::blocks(&run, &[1000.0, 2000.0], 8, 0.01));
-        of(&claims, &run, &analysis)
+        let values = |quantity: &Quantity| values(quantity, &run, &analysis);
+        let capacity = |_: &Quantity| Err("nothing was searched".to_owned());
+        let evidence = Evidence { values: &values, capacity: &capacity, interval: &interval, looks: true };
+        judge(&claims, &evidence).into_iter().map(|one| one.result).collect()
     }
 
     #[test]
