@@ -1,6 +1,6 @@
 //! What the traces before a session say: the length of its slices (placebo), their guard, and the warm-up (METHOD, section 3).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use dyno_model::{
     Span,
@@ -22,6 +22,10 @@ const GUARD_P99S: f64 = 3.0;
 const LONGEST_S: f64 = 2.0;
 /// What starting and stopping one stack in a block takes, about, in seconds.
 const START_S: f64 = 2.5;
+/// Slices of each stack and operation in a block: the fewest, and the most.
+const SLICES: RangeInclusive<u32> = 4..=16;
+/// Of a budget, the part that blocks have: the rest is for the rehearsal, and for blocks that a disturbance takes.
+const BLOCKS_SHARE: f64 = 0.85;
 /// Bins of a trace in one of MSER-5's.
 const MSER_BINS: usize = 4;
 
@@ -81,10 +85,41 @@ fn slices(plan: &mut Plan, placebo: &Trace, guard_s: f64, choice: &mut Choice) {
     if let Some(latency) = &mut plan.latency {
         latency.slice = latency.slice.max(span(4.0 * guard_s));
     }
+    fit(plan, choice);
     choice.words.push(format!(
         "the first {:.0} ms of each slice aren't counted: three times the slowest p99, at least 30 ms, at most a quarter",
         guard_s * 1e3
     ));
+}
+
+/// Takes slices from a block until the fewest blocks fit into the budget: long slices would else make blocks that no look comes after.
+fn fit(plan: &mut Plan, choice: &mut Choice) {
+    let stacks = plan.stacks.len() as f64;
+    let each_s = stacks * plan.operations.len() as f64 * plan.throughput.slice.0.as_secs_f64();
+    let latency_s = plan.latency.as_ref().map_or(0.0, |latency| {
+        stacks * latency.rates.len() as f64 * f64::from(latency.slices) * latency.slice.0.as_secs_f64()
+    });
+    let other_s = stacks * (START_S + plan.design.warm_up.0.as_secs_f64()) + latency_s;
+    let block_s = plan.design.budget.0.as_secs_f64() * BLOCKS_SHARE / f64::from(plan.design.blocks.max(1));
+    let slices =
+        (((block_s - other_s) / each_s / 2.0).max(0.0) as u32 * 2).clamp(*SLICES.start(), *SLICES.end());
+    if slices >= plan.throughput.slices {
+        return;
+    }
+    choice.words.push(format!(
+        "{slices} slices of each stack and operation in a block instead of {}, for {} blocks to fit into {}",
+        plan.throughput.slices, plan.design.blocks, plan.design.budget
+    ));
+    plan.throughput.slices = slices;
+    let needed_s = (other_s + f64::from(slices) * each_s) * f64::from(plan.design.blocks) / BLOCKS_SHARE;
+    if needed_s > plan.design.budget.0.as_secs_f64() {
+        choice.warnings.push(Warning {
+            id: "budget".to_owned(),
+            subject: plan.name.clone(),
+            text: format!("{} blocks take about {:.0} minutes", plan.design.blocks, (needed_s / 60.0).ceil()),
+            advice: "it takes longer than its budget; give a longer --budget or fewer operations".to_owned(),
+        });
+    }
 }
 
 fn others(found: &placebo::Calibration) -> String {
@@ -185,6 +220,32 @@ mod tests {
         let slow = choose(&plan(), &[trace(TracePurpose::Placebo, Vec::new(), 9e6)]);
         assert!(slow.throughput.slice.0 >= Duration::from_secs(2), "{:?}", slow.throughput);
         assert_eq!(slow.design.guard.0, slow.throughput.slice.0 / 4, "never more than a quarter");
+    }
+
+    #[test]
+    fn long_slices_are_fewer_where_the_budget_is_short() {
+        let traces = [
+            trace(TracePurpose::Placebo, Vec::new(), 5_000.0),
+            trace(TracePurpose::Answers, vec![10; 80], 300_000.0),
+        ];
+        let mut plan = plan();
+        plan.throughput.slices = 16;
+        plan.latency = None;
+        let chosen = |minutes: u64| {
+            let mut plan = plan.clone();
+            plan.design.budget = Span::seconds(60 * minutes);
+            choose(&plan, &traces)
+        };
+        let (long, short, tiny) = (chosen(600), chosen(12), chosen(1));
+        assert_eq!(long.throughput.slices, 16);
+        assert_eq!(short.throughput.slice, long.throughput.slice, "only their number");
+        assert!((4..16).contains(&short.throughput.slices), "{:?}", short.throughput);
+        let choice = short.design.rehearsal.unwrap();
+        assert!(choice.words.iter().any(|words| words.contains("8 blocks to fit into 12m")), "{choice:?}");
+        assert!(choice.warnings.is_empty(), "{choice:?}");
+        assert_eq!(tiny.throughput.slices, 4);
+        let warning = &tiny.design.rehearsal.unwrap().warnings[0];
+        assert_eq!(warning.id, "budget");
     }
 
     #[test]

@@ -202,12 +202,13 @@ fn plan_of(
     index: usize,
 ) -> Result<dyno_model::plan::Plan, Error> {
     dyno_plan::timed(&one.operations)?;
+    let default = workshop.default_plan()?;
     Ok(Duet {
         name: format!("session-{:02}", index + 1),
         stacks: one.stacks.clone(),
         operations: one.operations.clone(),
-        capacity: workshop.default_plan()?.capacity,
-        connections: 64,
+        capacity: default.capacity,
+        connections: default.throughput.connections,
         idle: 0,
         rates: one.rates.clone(),
         budget: record.budget,
