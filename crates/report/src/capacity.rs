@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
-use dyno_model::capacity::{CapacityOutcome, CapacityOutput, CapacityResult, CapacityRow, TrialEnd};
+use dyno_model::capacity::{
+    CapacityOutcome, CapacityOutput, CapacityRecord, CapacityResult, CapacityRow, TrialEnd, TrialPurpose,
+};
 
 use crate::{
+    csv::{Sheet, cell, maybe},
     figures::{number, time_us},
     text::wrap,
 };
@@ -39,7 +42,7 @@ pub fn capacity_text(output: &CapacityOutput) -> String {
 }
 
 /// Capacity, interval, outcome.
-fn cells(row: &CapacityRow) -> [String; 3] {
+pub(crate) fn cells(row: &CapacityRow) -> [String; 3] {
     let Some(result) = &row.result else {
         return ["–".to_owned(), "–".to_owned(), "NO VERDICT".to_owned()];
     };
@@ -71,7 +74,7 @@ const fn word(outcome: CapacityOutcome) -> &'static str {
     }
 }
 
-fn lines(row: &CapacityRow) -> Vec<String> {
+pub(crate) fn lines(row: &CapacityRow) -> Vec<String> {
     let mut lines = vec![match &row.result {
         None => format!("NO VERDICT: {}", row.reason),
         Some(result) => format!("{}{}", row.reason, confirmed(result)),
@@ -123,6 +126,61 @@ fn curve(row: &CapacityRow) -> String {
     }
     text.push('\n');
     text
+}
+
+/// Every trial, those that don't count too.
+pub fn capacity_csv(record: &CapacityRecord) -> String {
+    trials(record).text()
+}
+
+pub(crate) fn trials(record: &CapacityRecord) -> Sheet {
+    let mut sheet = Sheet::new(&[
+        "stack",
+        "purpose",
+        "rate_per_s",
+        "end",
+        "requests",
+        "p50_us",
+        "p99_us",
+        "errors",
+        "reason",
+    ]);
+    for (stack, trial) in
+        record.stacks.iter().flat_map(|one| one.trials.iter().map(move |trial| (one, trial)))
+    {
+        sheet.push([
+            stack.stack.to_string(),
+            purpose(trial.purpose).to_owned(),
+            cell(trial.rate_per_s),
+            end(trial.end).to_owned(),
+            trial.requests.to_string(),
+            maybe(trial.p50_us),
+            maybe(trial.p99_us),
+            maybe(trial.errors),
+            trial.reason.clone(),
+        ]);
+    }
+    sheet
+}
+
+/// What a trial was for, in a word.
+pub(crate) const fn purpose(purpose: TrialPurpose) -> &'static str {
+    match purpose {
+        TrialPurpose::Saturation => "saturation",
+        TrialPurpose::Search => "search",
+        TrialPurpose::Confirmation => "confirmation",
+        TrialPurpose::Curve => "curve",
+    }
+}
+
+/// How it ended, in a word.
+pub(crate) const fn end(end: TrialEnd) -> &'static str {
+    match end {
+        TrialEnd::Passed => "passed",
+        TrialEnd::Failed => "failed",
+        TrialEnd::Disturbed => "disturbed",
+        TrialEnd::GeneratorBound => "generator bound",
+    }
 }
 
 /// Reasons may hold a log's lines.

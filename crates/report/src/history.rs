@@ -11,6 +11,7 @@ use dyno_model::{
 use crate::{
     csv::{Sheet, maybe},
     markdown,
+    spark::spark,
     text::wrap,
 };
 
@@ -74,14 +75,12 @@ fn summary(line: &HistoryLine) -> String {
 
 /// The ratios that count, on a logarithmic scale.
 fn sparkline(line: &HistoryLine) -> String {
-    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let logs: Vec<f64> = line.counted().filter_map(|point| point.ratio).map(f64::ln).collect();
     let logs = &logs[logs.len().saturating_sub(SPARKS)..];
     let (low, high) = range(logs.iter().copied());
     let middle = f64::midpoint(low, high);
     let half = ((high - low) / 2.0).max(CALM.ln());
-    let level = |log: &f64| ((log - middle + half) / (2.0 * half) * 7.0).round() as usize;
-    logs.iter().map(|log| LEVELS[level(log).min(7)]).collect()
+    logs.iter().map(|log| spark((log - middle + half) / (2.0 * half))).collect()
 }
 
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {

@@ -16,20 +16,22 @@ mod picture;
 mod plot;
 mod rows;
 mod scale;
+mod spark;
 mod text;
 mod verdict;
 
 pub use across::{csv_across, markdown_across, table_across};
 pub use calibration::{calibration_markdown, calibration_text, session_words};
-pub use capacity::capacity_text;
+pub use capacity::{capacity_csv, capacity_text};
 pub use gate::{gate_markdown, gate_text};
 pub use history::{history_csv, history_markdown, history_text};
 pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
 pub use markdown::markdown;
-pub use page::{html, html_across};
+pub use page::{capacity_html, html, html_across};
 pub use picture::svg;
 pub use scale::scale_text;
-pub use text::{check_table, differences_table, recovery_table, table};
+pub use spark::spark;
+pub use text::{COLUMNS, Screen, check_table, differences_table, recovery_table, table};
 pub use verdict::{verdict_html, verdict_table};
 
 use dyno_analyse::Analysis;

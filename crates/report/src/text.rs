@@ -1,8 +1,8 @@
-//! Tables for a terminal of 80 columns.
+//! Tables for a terminal: they fit 80 columns, and tell more where there are more.
 
 use std::fmt::Write;
 
-use dyno_analyse::Analysis;
+use dyno_analyse::{Analysis, Curve};
 use dyno_model::{
     Operation, StackName,
     check::{CheckOutcome, CheckRow, Recovery, SchemaDifference},
@@ -10,35 +10,75 @@ use dyno_model::{
     record::{NotRun, NotRunKind, Run},
 };
 
-use crate::figures::{number, outcome, rank, ratio, spread};
+use crate::{
+    figures::{number, outcome, rank, ratio, spread},
+    spark::spark,
+};
 
+/// Columns of a terminal that tells none.
+pub const COLUMNS: usize = 80;
+/// Most columns of a sentence: longer lines are hard to read.
+const SENTENCE: usize = 110;
 /// Fewest columns of a stack's name; longer names widen the table.
 const NAME: usize = 27;
+/// Columns of a wide table beside its names.
+const WIDE: usize = 89;
+/// Heads of what a wide table has more.
+const SPARKLINE: &str = "p10 to p99.9";
+
+/// Where a table is shown.
+#[derive(Clone, Copy)]
+pub struct Screen {
+    /// Whether it knows bold.
+    pub color: bool,
+    /// Characters of a line.
+    pub columns: usize,
+}
+
+impl Default for Screen {
+    /// A file or a pipe.
+    fn default() -> Self {
+        Self { color: false, columns: COLUMNS }
+    }
+}
+
+impl Screen {
+    fn bold(self, words: &str) -> String {
+        if self.color { format!("\x1b[1m{words}\x1b[0m") } else { words.to_owned() }
+    }
+
+    fn wrap(self, text: &str, indent: usize) -> String {
+        wrap(text, self.columns.clamp(COLUMNS, SENTENCE), indent)
+    }
+
+    fn is_wide(self, run: &Run) -> bool {
+        self.columns >= name_width(run) + WIDE
+    }
+}
 
 fn name_width(run: &Run) -> usize {
     run.prepared.iter().map(|one| one.stack.to_string().len()).max().unwrap_or(0).max(NAME)
 }
 
 /// The results of a run: sentences, a table for each operation, what couldn't run, what makes numbers less sure.
-pub fn table(run: &Run, analysis: &Analysis, color: bool) -> String {
+pub fn table(run: &Run, analysis: &Analysis, screen: Screen) -> String {
     let mut text = String::new();
-    let bold = |words: &str| if color { format!("\x1b[1m{words}\x1b[0m") } else { words.to_owned() };
     for sentence in &analysis.sentences {
-        let _ = writeln!(text, "{}", wrap(sentence, 80, 2));
+        let _ = writeln!(text, "{}", screen.wrap(sentence, 2));
     }
     for &operation in &run.plan.operations {
         if analysis.results.iter().any(|one| one.operation == operation) {
             let rate = run.plan.latency.as_ref().and_then(|latency| latency.rates.get(&operation));
             let at = rate.map_or_else(String::new, |rate| format!(", latencies at {rate}"));
-            let _ = writeln!(text, "\n{}{at}", bold(operation.name()));
-            text += &operation_table(run, analysis, operation);
+            let _ = writeln!(text, "\n{}{at}", screen.bold(operation.name()));
+            text += &operation_table(run, analysis, operation, screen);
         }
     }
-    text += &footer(run, analysis, &bold);
+    text += &footer(run, analysis, screen);
     text
 }
 
-fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> String {
+fn operation_table(run: &Run, analysis: &Analysis, operation: Operation, screen: Screen) -> String {
     let find = |stack: &StackName, metric: Metric| {
         let mut all = analysis.results.iter();
         all.find(|one| one.stack == *stack && one.operation == operation && one.metric == metric)
@@ -49,32 +89,80 @@ fn operation_table(run: &Run, analysis: &Analysis, operation: Operation) -> Stri
         let rate = |stack| find(stack, Metric::Throughput).map_or(0.0, |one| one.estimate);
         rate(b).total_cmp(&rate(a))
     });
+    let wide = screen.is_wide(run);
     let width = name_width(run);
-    let mut text = format!(
-        "{:<4} {:<width$} {:>15} {:>8} {:>8} {:>10}\n",
-        "rank", "stack", "requests/s", "CPU us", "p50 ms", "p90 ms"
-    );
+    let mut text = format!("{:<4} {:<width$} {:>15} {:>8}", "rank", "stack", "requests/s", "CPU us");
+    let heads = if wide {
+        format!(" {:>6} {:>8} {:>8} {:>8} {:>8}  {SPARKLINE}", "", "p50 ms", "p90 ms", "p99 ms", "MiB")
+    } else {
+        format!(" {:>8} {:>10}", "p50 ms", "p90 ms")
+    };
+    let _ = writeln!(text, "{heads}");
+    let spectrum = Spectrum::of(analysis, operation);
     for stack in stacks {
         let Some(rate) = find(stack, Metric::Throughput) else { continue };
-        let cpu =
-            find(stack, Metric::CpuPerRequest).map_or_else(|| "–".to_owned(), |one| number(one.estimate));
-        let ms =
-            |metric| find(stack, metric).map_or_else(|| "–".to_owned(), |one| number(one.estimate / 1000.0));
-        let _ = writeln!(
+        let cpu = find(stack, Metric::CpuPerRequest);
+        let scaled = |metric, scale: f64| {
+            find(stack, metric).map_or_else(|| "–".to_owned(), |one| number(one.estimate / scale))
+        };
+        let ms = |metric| scaled(metric, 1e3);
+        let _ = write!(
             text,
-            "{:<4} {:<width$} {:>8} {:>6} {cpu:>8} {:>8} {:>10}",
+            "{:<4} {:<width$} {:>8} {:>6} {:>8}",
             rank(rate.rank),
             stack.to_string(),
             number(rate.estimate),
             spread(rate),
-            ms(Metric::LatencyP50),
-            ms(Metric::LatencyP90),
+            scaled(Metric::CpuPerRequest, 1.0),
         );
+        let (p50, p90) = (ms(Metric::LatencyP50), ms(Metric::LatencyP90));
+        let rest = if wide {
+            let (spread, p99) = (cpu.map_or_else(String::new, spread), ms(Metric::LatencyP99));
+            let memory = scaled(Metric::Memory, 1024.0 * 1024.0);
+            format!(" {spread:>6} {p50:>8} {p90:>8} {p99:>8} {memory:>8}  {}", spectrum.sparkline(stack))
+        } else {
+            format!(" {p50:>8} {p90:>10}")
+        };
+        let _ = writeln!(text, "{}", rest.trim_end());
     }
-    text + &ratios(run, analysis, operation)
+    text + &ratios(run, analysis, operation, wide)
 }
 
-fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> String {
+/// Latency by percentile of all stacks, on one logarithmic scale, so that their heights compare.
+struct Spectrum<'a> {
+    curves: Vec<&'a Curve>,
+    low_us: f64,
+    high_us: f64,
+}
+
+impl<'a> Spectrum<'a> {
+    /// What the sparkline shows.
+    const QUANTILES: [f64; 9] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999];
+
+    fn of(analysis: &'a Analysis, operation: Operation) -> Self {
+        let curves: Vec<&Curve> = analysis.curves.iter().filter(|one| one.operation == operation).collect();
+        let shown = curves.iter().flat_map(|curve| &curve.points);
+        let shown = shown.filter(|(quantile, us)| Self::QUANTILES.contains(quantile) && *us > 0.0);
+        let (low_us, high_us) =
+            shown.fold((f64::INFINITY, 0.0f64), |(low, high), (_, us)| (low.min(*us), high.max(*us)));
+        Self { curves, low_us, high_us }
+    }
+
+    /// One mark for each percentile; it ends where too few requests are left.
+    fn sparkline(&self, stack: &StackName) -> String {
+        let Some(curve) = self.curves.iter().find(|curve| curve.stack == *stack) else {
+            return String::new();
+        };
+        let level = |us: f64| {
+            let share = (us / self.low_us).ln() / (self.high_us / self.low_us).ln();
+            if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
+        };
+        let shown = curve.points.iter().filter(|(quantile, _)| Self::QUANTILES.contains(quantile));
+        shown.map(|(_, us)| spark(level(*us))).collect()
+    }
+}
+
+fn ratios(run: &Run, analysis: &Analysis, operation: Operation, wide: bool) -> String {
     let of = |metric: Metric| {
         analysis.comparisons.iter().filter(move |one| one.operation == operation && one.metric == metric)
     };
@@ -83,10 +171,15 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> String {
     }
     let width = name_width(run);
     let mut text = format!("  against {}:\n", run.plan.baseline);
+    let narrow = [("CPU", Metric::CpuPerRequest)];
+    let more = [("CPU", Metric::CpuPerRequest), ("p50", Metric::LatencyP50)];
     for one in of(Metric::Throughput) {
-        let cpu = of(Metric::CpuPerRequest).find(|cpu| cpu.a == one.a);
-        let cpu = cpu.map_or_else(String::new, |cpu| format!("CPU {}", marked(cpu)));
-        let line = format!("  {:<width$} {:<23}{cpu}", one.a.to_string(), marked(one));
+        let mut line = format!("  {:<width$} {:<23}", one.a.to_string(), marked(one));
+        for &(word, metric) in if wide { &more[..] } else { &narrow[..] } {
+            let cell = of(metric).find(|other| other.a == one.a);
+            let cell = cell.map_or_else(String::new, |other| format!("{word} {}", marked(other)));
+            let _ = write!(line, "{cell:<30}");
+        }
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
@@ -103,7 +196,7 @@ fn marked(one: &Comparison) -> String {
     format!("{}{mark}", ratio(one))
 }
 
-fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
+fn footer(run: &Run, analysis: &Analysis, screen: Screen) -> String {
     let mut text = String::new();
     let blocks = analysis.blocks;
     let _ = writeln!(
@@ -114,11 +207,11 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
     );
     let reasons = &analysis.trust.reasons;
     let reasons = if reasons.is_empty() { "no flags".to_owned() } else { reasons.join("; ") };
-    let _ = writeln!(text, "{}", wrap(&format!("Trust: {} ({reasons}).", analysis.trust.grade), 80, 2));
-    text += &checks(analysis, bold);
-    text += &servers(analysis, bold);
+    let _ = writeln!(text, "{}", screen.wrap(&format!("Trust: {} ({reasons}).", analysis.trust.grade), 2));
+    text += &checks(analysis, screen);
+    text += &servers(analysis, screen);
     if !analysis.not_run.is_empty() {
-        let _ = writeln!(text, "\n{}", bold("Not measured, or not in every block"));
+        let _ = writeln!(text, "\n{}", screen.bold("Not measured, or not in every block"));
         for row in &analysis.not_run {
             let _ = writeln!(text, "  {}: {}", row.stack, row.reason.replace('\n', "\n    "));
         }
@@ -133,14 +226,14 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
         }
     }
     if !kinds.is_empty() {
-        let _ = writeln!(text, "\n{}", bold("Warnings"));
+        let _ = writeln!(text, "\n{}", screen.bold("Warnings"));
         for (id, words, subjects) in kinds {
             let more = if subjects.len() > 1 {
                 format!(" (and {} more)", subjects.len() - 1)
             } else {
                 String::new()
             };
-            let _ = writeln!(text, "{}", wrap(&format!("  {id}: {}{more}: {words}", subjects[0]), 80, 4));
+            let _ = writeln!(text, "{}", screen.wrap(&format!("  {id}: {}{more}: {words}", subjects[0]), 4));
         }
     }
     let _ = writeln!(text, "\nseed {}, {}", run.seed, run.command.join(" "));
@@ -148,12 +241,14 @@ fn footer(run: &Run, analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> Stri
 }
 
 /// What servers with statistics of their own say, saturated.
-fn servers(analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
+fn servers(analysis: &Analysis, screen: Screen) -> String {
     if analysis.servers.is_empty() {
         return String::new();
     }
-    let mut text =
-        format!("\n{}\n", bold("What servers say of themselves, saturated (least and most of a slice)"));
+    let mut text = format!(
+        "\n{}\n",
+        screen.bold("What servers say of themselves, saturated (least and most of a slice)")
+    );
     for one in &analysis.servers {
         let percent = |share: f64| (share * 100.0).round();
         let _ = writeln!(
@@ -171,7 +266,7 @@ fn servers(analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
 }
 
 /// The self-checks that don't pass, worst first, and the names of those that do.
-fn checks(analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
+fn checks(analysis: &Analysis, screen: Screen) -> String {
     let mut text = String::new();
     let of = |wanted| analysis.checks.iter().filter(move |check| check.outcome == wanted);
     let passed: Vec<&str> = of(SelfCheckOutcome::Pass).map(|check| check.id.as_str()).collect();
@@ -180,11 +275,11 @@ fn checks(analysis: &Analysis, bold: &dyn Fn(&str) -> String) -> String {
     }
     let others = [SelfCheckOutcome::Fail, SelfCheckOutcome::Flag, SelfCheckOutcome::NotMade];
     if others.iter().any(|&wanted| of(wanted).next().is_some()) {
-        let _ = writeln!(text, "\n{}", bold("Self-checks that don't pass"));
+        let _ = writeln!(text, "\n{}", screen.bold("Self-checks that don't pass"));
     }
     for check in others.into_iter().flat_map(of) {
         let line = format!("  {} {}: {}", check.id, outcome(check.outcome), check.words);
-        let _ = writeln!(text, "{}", wrap(&line, 80, 4));
+        let _ = writeln!(text, "{}", screen.wrap(&line, 4));
     }
     text
 }

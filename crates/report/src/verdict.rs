@@ -102,10 +102,6 @@ pub fn verdict_html(record: &VerdictRecord) -> String {
 
 fn link(session: &SessionRecord) -> String {
     match &session.run {
-        // A search has no page of its own.
-        Some(run) if session.slo.is_some() && session.failure.is_none() => {
-            format!("<p>{0}: <code>dyno report {0}</code> in this folder shows the searches</p>", escape(run))
-        }
         Some(run) if session.failure.is_none() => {
             format!("<p><a href='{0}/report.html'>{0}: all that was measured</a></p>", escape(run))
         }

@@ -4,8 +4,17 @@
 
 use std::{fs, path::Path};
 
-use dyno_analyse::{Analysis, analyse, synthetic};
-use dyno_model::record::{Run, ServerStats};
+use dyno_analyse::{
+    Analysis, analyse,
+    capacity::{Search, rows},
+    synthetic,
+};
+use dyno_model::{
+    Operation,
+    capacity::{CapacityOutput, CapacityRecord, StackSearch, TrialEnd, TrialPurpose, TrialRecord},
+    output::OUTPUT_VERSION,
+    record::{Run, ServerStats},
+};
 use dyno_testkit::browser::{Chromium, axe};
 use serde_json::json;
 
@@ -104,6 +113,104 @@ fn sixty_stacks_in_a_browser() {
              load: performance.getEntriesByType('navigation')[0].loadEventEnd, nodes: document.querySelectorAll('*').length})",
         );
         fs::write(Path::new(folder).join("timing.json"), timing.as_str().unwrap()).unwrap();
+    }
+    assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
+}
+
+/// Two stacks whose latency grows towards a known edge, and one that was given up.
+fn searched() -> (Run, CapacityRecord, CapacityOutput) {
+    let run =
+        synthetic::run(&[("flask/gunicorn", 800.0), ("flask/waitress", 600.0), ("bottle/cheroot", 1.0)]);
+    let trial = |purpose, rate_per_s: f64, edge: f64| {
+        let busy = (rate_per_s / edge).min(0.99);
+        let end = if rate_per_s > edge { TrialEnd::Failed } else { TrialEnd::Passed };
+        TrialRecord {
+            purpose,
+            rate_per_s,
+            end,
+            requests: 2_000,
+            p50_us: Some(900.0 / (1.0 - busy)),
+            p99_us: Some(4_000.0 / (1.0 - busy)),
+            errors: Some(0.0),
+            reason: if end == TrialEnd::Failed { "p99 <b>58 ms</b>".to_owned() } else { String::new() },
+            not_server_bound: None,
+        }
+    };
+    let mut stacks: Vec<StackSearch> = Vec::new();
+    for (name, edge) in [("flask/gunicorn", 700.0), ("flask/waitress", 500.0)] {
+        let mut search = Search::new(edge * 1.1).unwrap();
+        let mut trials = Vec::new();
+        while let Some(rate) = search.next_rate() {
+            trials.push(trial(TrialPurpose::Search, rate, edge));
+            search.observe(rate, rate > edge).unwrap();
+        }
+        while search.confirmation_rate().is_some() {
+            search.confirm(false);
+        }
+        let shares = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95];
+        trials.extend(shares.map(|share| trial(TrialPurpose::Curve, edge * 1.1 * share, edge)));
+        let state = Some(search.state().clone());
+        stacks.push(StackSearch { stack: name.parse().unwrap(), state, trials, no_verdict: None });
+    }
+    let no_verdict = Some("the generator was the limit".to_owned());
+    let stack = "bottle/cheroot".parse().unwrap();
+    stacks.push(StackSearch { stack, state: None, trials: Vec::new(), no_verdict });
+    let record = CapacityRecord {
+        format: 1,
+        slo: "p99=50ms".to_owned(),
+        operation: Operation::Types,
+        connections: 64,
+        seed: 1,
+        curve: true,
+        trial: None,
+        stacks,
+        spins_per_ms: vec![1.0; 4],
+    };
+    let output = CapacityOutput {
+        version: OUTPUT_VERSION,
+        folder: "runs/capacity".to_owned(),
+        slo: record.slo.clone(),
+        operation: record.operation,
+        connections: record.connections,
+        seed: record.seed,
+        rows: rows(&record),
+        not_run: run.not_run.clone(),
+    };
+    (run, record, output)
+}
+
+#[test]
+fn capacities_in_a_browser() {
+    let Some(mut browser) = Chromium::start() else {
+        println!("skipped: no chromium");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let (run, record, output) = searched();
+    assert!(output.rows[0].is_found(), "{:?}", output.rows[0]);
+    fs::write(&file, dyno_report::capacity_html(&run, &record, &output)).unwrap();
+    let axe = axe(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe"));
+    if let Err(why) = &axe {
+        println!("skipped: no axe-core: {why}");
+    }
+    for (width, height) in [(1280, 1700), (390, 1900)] {
+        browser.open(&file, width, width == 390, true);
+        assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
+        if let Some(folder) = std::env::var_os("DYNO_SCREENSHOTS") {
+            let picture = browser.screenshot(width, height);
+            fs::write(Path::new(&folder).join(format!("capacity-{width}.png")), picture).unwrap();
+        }
+        browser.evaluate(OPEN);
+        // A line for the curve, and a point for each trial of the search.
+        let d = "document.querySelector('#p99-over-rate path[data-s=\"flask/gunicorn\"]').getAttribute('d')";
+        let drawn = browser.evaluate(d);
+        let trials = record.stacks[0].trials.iter().filter(|one| one.purpose == TrialPurpose::Search).count();
+        assert_eq!(drawn.as_str().unwrap().matches('M').count(), 1 + trials, "{drawn}");
+        assert_eq!(browser.evaluate("document.querySelectorAll('#trials tbody b').length"), json!(0));
+        if let Ok(axe) = &axe {
+            assert_eq!(browser.violations(axe), json!([]), "{width}");
+        }
     }
     assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
 }

@@ -3,6 +3,7 @@
 
 use dyno_analyse::{analyse, synthetic};
 use dyno_model::record::{Block, Run};
+use dyno_report::Screen;
 
 const STACKS: [(&str, f64); 4] = [
     ("fastapi-asyncpg/uvicorn", 1000.0),
@@ -21,16 +22,24 @@ fn made(count: u32) -> (Run, Vec<Block>) {
 #[test]
 fn the_table_reads_well_in_80_columns() {
     let (run, blocks) = made(8);
-    let table = dyno_report::table(&run, &analyse(&run, &blocks), false);
+    let table = dyno_report::table(&run, &analyse(&run, &blocks), Screen::default());
     insta::assert_snapshot!(table);
     let wide: Vec<&str> = table.lines().filter(|line| line.chars().count() > 80).collect();
     assert_eq!(wide, Vec::<&str>::new());
 }
 
 #[test]
+fn a_wide_terminal_is_told_more() {
+    let (run, blocks) = made(8);
+    let table = dyno_report::table(&run, &analyse(&run, &blocks), Screen { columns: 200, color: false });
+    insta::assert_snapshot!(table);
+    assert!(table.lines().all(|line| line.chars().count() <= 120));
+}
+
+#[test]
 fn too_few_blocks_show_no_interval() {
     let (run, blocks) = made(3);
-    let table = dyno_report::table(&run, &analyse(&run, &blocks), false);
+    let table = dyno_report::table(&run, &analyse(&run, &blocks), Screen::default());
     assert!(table.starts_with("No verdict: 3 complete blocks"), "{table}");
     assert!(table.contains("±?") && !table.contains("±0"), "{table}");
 }

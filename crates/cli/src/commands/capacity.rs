@@ -213,8 +213,8 @@ fn places(record: &mut CapacityRecord, wanted: &[StackName], there: &[StackName]
     record.stacks.iter().map(|one| there.iter().position(|stack| *stack == one.stack)).collect()
 }
 
-/// Prints what a folder says; returns whether every stack has a number.
-pub fn show(common: &Common, folder: &RunFolder) -> Result<bool, Error> {
+/// Writes the page of what a folder says.
+pub fn keep(folder: &RunFolder) -> Result<(CapacityRecord, CapacityOutput), Error> {
     let (run, record) = (folder.read_run()?, folder.read_capacity()?);
     let output = CapacityOutput {
         version: OUTPUT_VERSION,
@@ -224,11 +224,22 @@ pub fn show(common: &Common, folder: &RunFolder) -> Result<bool, Error> {
         connections: record.connections,
         seed: record.seed,
         rows: rows(&record),
-        not_run: run.not_run,
+        not_run: run.not_run.clone(),
     };
+    folder.write_report(&dyno_report::capacity_html(&run, &record, &output))?;
+    Ok((record, output))
+}
+
+/// Prints what a folder says; returns whether every stack has a number.
+pub fn show(common: &Common, folder: &RunFolder) -> Result<bool, Error> {
+    let (record, output) = keep(folder)?;
     match common.format {
         Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&output)?))?,
-        _ => print(&dyno_report::capacity_text(&output))?,
+        Format::Csv => print(&dyno_report::capacity_csv(&record))?,
+        _ => {
+            print(&dyno_report::capacity_text(&output))?;
+            print(&format!("report: {}\n", folder.report().display()))?;
+        }
     }
     Ok(output.not_run.is_empty() && output.rows.iter().all(|row| row.is_found()))
 }

@@ -24,6 +24,7 @@ pub use error::LoadCommandError;
 use crate::{
     arguments::{Common, Format, LoadOptions},
     exit::{self, Error},
+    output::screen,
     stop::STOP,
 };
 
@@ -83,9 +84,7 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
     if common.format == Format::Json {
         show(&(serde_json::to_string_pretty(&output)? + "\n"))?;
     } else {
-        let color =
-            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout());
-        show(&dyno_report::load_summary(&output, &place.words, color))?;
+        show(&dyno_report::load_summary(&output, &place.words, screen().color))?;
     }
     // What was measured is shown though a log could not be written.
     if let Some(failure) = failure {

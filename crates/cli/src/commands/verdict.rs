@@ -187,11 +187,12 @@ fn search(
     };
     let wanted = capacity::Wanted { slos: Slos(vec![slo]), curve: false, trial: None };
     match capacity::measure(workshop, run, &plan, earlier, &wanted) {
-        Err(error) if !STOP.load(std::sync::atomic::Ordering::Relaxed) => {
+        Err(_) if STOP.load(std::sync::atomic::Ordering::Relaxed) => Ok(()),
+        Err(error) => {
             record.sessions[index].failure = Some(error.to_string());
             Ok(())
         }
-        _ => Ok(()),
+        Ok(()) => capacity::keep(run).map(drop),
     }
 }
 

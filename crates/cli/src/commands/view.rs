@@ -1,6 +1,6 @@
 //! The view of a run: record -> analyse -> report.
 
-use std::{io::IsTerminal, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use dyno_analyse::{Analysis, across::Across, analyse};
 use dyno_model::{
@@ -12,7 +12,7 @@ use dyno_record::RunFolder;
 use crate::{
     arguments::{Common, Format},
     exit::{self, Error},
-    output::print,
+    output::{print, screen},
 };
 
 /// Analyses, and writes `results.json` and the report.
@@ -35,9 +35,7 @@ pub fn show(common: &Common, folder: &RunFolder, run: &Run, blocks: &[Block]) ->
         Format::Csv => print(&dyno_report::results_csv(&analysis))?,
         Format::Svg => print(&dyno_report::svg(run, &analysis))?,
         Format::Text => {
-            let terminal = std::io::stdout().is_terminal();
-            let color = terminal && std::env::var_os("NO_COLOR").is_none();
-            print(&dyno_report::table(run, &analysis, color))?;
+            print(&dyno_report::table(run, &analysis, screen()))?;
             print(&format!("report: {}\n", output.report))?;
         }
     }

@@ -127,10 +127,17 @@ pub fn method(run: &Run) -> Markup {
                 p { "Before the first block stacks were loaded alone, to choose the figures:" }
                 ul { @for words in &choice.words { li { (words) } } }
             }
-            h3 { "Fingerprint: two runs compare only where these are alike" }
-            dl { @for (name, fact) in run.fingerprint.machine.iter().chain(&run.fingerprint.software) { dt { (name) } dd { (fact) } } }
-            details { summary { "Stacks as they ran: " (run.prepared.len()) } @for one in &run.prepared { (stack(one)) } }
+            (machine(run))
         }
+    }
+}
+
+/// Machine, software, and the stacks' programs.
+pub fn machine(run: &Run) -> Markup {
+    html! {
+        h3 { "Fingerprint: two runs compare only where these are alike" }
+        dl { @for (name, fact) in run.fingerprint.machine.iter().chain(&run.fingerprint.software) { dt { (name) } dd { (fact) } } }
+        details { summary { "Stacks as they ran: " (run.prepared.len()) } @for one in &run.prepared { (stack(one)) } }
     }
 }
 

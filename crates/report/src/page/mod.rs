@@ -5,6 +5,7 @@
 
 mod about;
 mod across;
+mod capacity;
 mod operation;
 mod ranking;
 mod time;
@@ -16,6 +17,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 pub use across::html_across;
+pub use capacity::capacity_html;
 
 use crate::text::sorted;
 

@@ -8,6 +8,7 @@ use std::{
 
 use dyno_load::Interval;
 use dyno_model::histogram::LatencyHistogram;
+use dyno_report::spark;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Without a terminal a line is written this often.
@@ -105,11 +106,7 @@ impl Picture {
 /// Rates as blocks, from 0 to the largest.
 fn sparkline(rates: &VecDeque<f64>) -> String {
     let largest = rates.iter().copied().fold(0.0, f64::max);
-    let block = |rate: &f64| {
-        let eighth = if largest > 0.0 { (rate / largest * 7.0).round() as usize } else { 0 };
-        ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][eighth.min(7)]
-    };
-    rates.iter().map(block).collect()
+    rates.iter().map(|rate| spark(if largest > 0.0 { rate / largest } else { 0.0 })).collect()
 }
 
 #[cfg(test)]
