@@ -16,7 +16,7 @@ const TOP: f64 = 10.0;
 pub struct Line {
     /// The stack.
     pub label: String,
-    /// x as a share of the axis, y as a value.
+    /// x as a share of the axis, y as a value. A piece of one value is drawn as a dot.
     pub pieces: Vec<Vec<(f64, f64)>>,
     /// Its colour; `None` for one that only stands for the rest.
     pub colour: Option<u8>,
@@ -32,7 +32,9 @@ pub fn lines(title: &str, all: &[Line], ticks_x: &[(f64, String)], axis: &Axis, 
             @if let Some(rule) = rule { line.rule x1=(LEFT) x2=(RIGHT) y1=(at(y(rule))) y2=(at(y(rule))) {} }
             // Those that stand for the rest are drawn first, below the others.
             @for line in all.iter().filter(|line| line.colour.is_none()).chain(all.iter().filter(|line| line.colour.is_some())) {
-                path.{ "l " (class(line.colour)) } data-s=(line.label) d=(pieces(&line.pieces, &y)) { title { (line.label) } }
+                @let (dots, drawn): (Vec<_>, Vec<_>) = line.pieces.iter().partition(|piece| piece.len() == 1);
+                @if !drawn.is_empty() { path.{ "l " (class(line.colour)) } data-s=(line.label) d=(pieces(&drawn, &y)) { title { (line.label) } } }
+                @if !dots.is_empty() { path.{ "dots " (class(line.colour)) } data-s=(line.label) d=(pieces(&dots, &y)) { title { (line.label) } } }
             }
         }
         ul.legend {
@@ -59,7 +61,7 @@ fn x(share: f64) -> f64 {
     LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT)
 }
 
-fn pieces(pieces: &[Vec<(f64, f64)>], y: &dyn Fn(f64) -> f64) -> String {
+fn pieces(pieces: &[&Vec<(f64, f64)>], y: &dyn Fn(f64) -> f64) -> String {
     let mut path = String::new();
     for piece in pieces {
         let mut pen = 'M';
@@ -67,7 +69,7 @@ fn pieces(pieces: &[Vec<(f64, f64)>], y: &dyn Fn(f64) -> f64) -> String {
             path += &format!("{pen}{} {}", at(x(*share)), at(y(*value)));
             pen = 'L';
         }
-        // A lone point is seen too, by the line's round cap.
+        // A dot is the round cap of a line without length.
         if piece.len() == 1 {
             path += "h0";
         }
@@ -183,7 +185,7 @@ mod tests {
     fn broken_lines_lone_points_and_what_is_no_number() {
         let y = |value: f64| value;
         let points = [vec![(0.0, 1.0), (0.5, f64::NAN), (1.0, 2.0)], vec![(2.0, 3.0)]];
-        assert_eq!(pieces(&points, &y), "M56.0 1.0L432.0 2.0M432.0 3.0h0");
+        assert_eq!(pieces(&points.iter().collect::<Vec<_>>(), &y), "M56.0 1.0L432.0 2.0M432.0 3.0h0");
     }
 
     #[test]

@@ -203,10 +203,18 @@ fn capacities_in_a_browser() {
         }
         browser.evaluate(OPEN);
         // A line for the curve, and a point for each trial of the search.
-        let d = "document.querySelector('#p99-over-rate path[data-s=\"flask/gunicorn\"]').getAttribute('d')";
-        let drawn = browser.evaluate(d);
+        let mut drawn = |class: &str| {
+            let path = format!("#p99-over-rate path.{class}[data-s=\"flask/gunicorn\"]");
+            let d = browser.evaluate(&format!("document.querySelector('{path}').getAttribute('d')"));
+            d.as_str().unwrap().matches('M').count()
+        };
         let trials = record.stacks[0].trials.iter().filter(|one| one.purpose == TrialPurpose::Search).count();
-        assert_eq!(drawn.as_str().unwrap().matches('M').count(), 1 + trials, "{drawn}");
+        assert_eq!((drawn("l"), drawn("dots")), (1, trials));
+        // A stack without trials is no line.
+        assert_eq!(
+            browser.evaluate("document.querySelectorAll('#p99-over-rate .legend li').length"),
+            json!(2)
+        );
         assert_eq!(browser.evaluate("document.querySelectorAll('#trials tbody b').length"), json!(0));
         if let Ok(axe) = &axe {
             assert_eq!(browser.violations(axe), json!([]), "{width}");

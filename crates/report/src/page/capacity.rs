@@ -79,7 +79,7 @@ fn sentence(row: &CapacityRow) -> String {
     if row.is_found() {
         format!("{} carries {capacity} requests/s {interval}, the central 95 % of probability.", row.stack)
     } else {
-        format!("{}: {outcome}. {}.", row.stack, row.reason.trim_end_matches('.'))
+        format!("{}: {outcome}: {}.", row.stack, row.reason.trim_end_matches('.'))
     }
 }
 
@@ -156,11 +156,15 @@ fn latency(record: &CapacityRecord, (name, percent, of): Percentile) -> Markup {
         let mut line: Vec<(f64, f64)> = told(one, true).filter_map(point).map(place).collect();
         line.sort_by(|a, b| a.0.total_cmp(&b.0));
         let lone = told(one, false).filter_map(point).map(|point| vec![place(point)]);
-        all.push(Line {
-            label: one.stack.to_string(),
-            pieces: std::iter::once(line).chain(lone).filter(|piece| !piece.is_empty()).collect(),
-            colour: (at < COLOURS).then_some(at as u8),
-        });
+        let pieces: Vec<Vec<(f64, f64)>> =
+            std::iter::once(line).chain(lone).filter(|piece| !piece.is_empty()).collect();
+        if !pieces.is_empty() {
+            all.push(Line {
+                label: one.stack.to_string(),
+                pieces,
+                colour: (at < COLOURS).then_some(at as u8),
+            });
+        }
     }
     let values = all.iter().flat_map(|line| &line.pieces).flatten().map(|point| point.1);
     let Some(axis) = Axis::logarithmic("latency", Unit::Time, values.chain(limit)) else {
