@@ -34,7 +34,7 @@ pub fn lines(title: &str, all: &[Line], ticks_x: &[(f64, String)], axis: &Axis, 
             @for line in all.iter().filter(|line| line.colour.is_none()).chain(all.iter().filter(|line| line.colour.is_some())) {
                 @let (dots, drawn): (Vec<_>, Vec<_>) = line.pieces.iter().partition(|piece| piece.len() == 1);
                 @if !drawn.is_empty() { path.{ "l " (class(line.colour)) } data-s=(line.label) d=(pieces(&drawn, &y)) { title { (line.label) } } }
-                @if !dots.is_empty() { path.{ "dots " (class(line.colour)) } data-s=(line.label) d=(pieces(&dots, &y)) { title { (line.label) } } }
+                @if !dots.is_empty() { path.{ "dots lone " (class(line.colour)) } data-s=(line.label) d=(pieces(&dots, &y)) { title { (line.label) } } }
             }
         }
         ul.legend {
