@@ -1,6 +1,6 @@
 //! What the traces before a session say: the length of its slices (placebo), their guard, and the warm-up (METHOD, section 3).
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use dyno_model::{
     Span,
@@ -22,8 +22,8 @@ const GUARD_P99S: f64 = 3.0;
 const LONGEST_S: f64 = 2.0;
 /// What starting and stopping one stack in a block takes, about, in seconds.
 const START_S: f64 = 2.5;
-/// Slices of each stack and operation in a block: the fewest, and the most.
-const SLICES: RangeInclusive<u32> = 4..=16;
+/// Fewest slices of each stack and operation in a block: two quads.
+const FEWEST_SLICES: u32 = 4;
 /// Of a budget, the part that blocks have: the rest is for the rehearsal, and for blocks that a disturbance takes.
 const BLOCKS_SHARE: f64 = 0.85;
 /// Bins of a trace in one of MSER-5's.
@@ -101,8 +101,8 @@ fn fit(plan: &mut Plan, choice: &mut Choice) {
     });
     let other_s = stacks * (START_S + plan.design.warm_up.0.as_secs_f64()) + latency_s;
     let block_s = plan.design.budget.0.as_secs_f64() * BLOCKS_SHARE / f64::from(plan.design.blocks.max(1));
-    let slices =
-        (((block_s - other_s) / each_s / 2.0).max(0.0) as u32 * 2).clamp(*SLICES.start(), *SLICES.end());
+    // Whole quads: an even number.
+    let slices = (((block_s - other_s) / each_s / 2.0).max(0.0) as u32 * 2).max(FEWEST_SLICES);
     if slices >= plan.throughput.slices {
         return;
     }
@@ -111,12 +111,13 @@ fn fit(plan: &mut Plan, choice: &mut Choice) {
         plan.throughput.slices, plan.design.blocks, plan.design.budget
     ));
     plan.throughput.slices = slices;
-    let needed_s = (other_s + f64::from(slices) * each_s) * f64::from(plan.design.blocks) / BLOCKS_SHARE;
+    let needed_s = (other_s + f64::from(slices) * each_s) * f64::from(plan.design.blocks);
     if needed_s > plan.design.budget.0.as_secs_f64() {
+        let minutes = (needed_s / 60.0).ceil();
         choice.warnings.push(Warning {
             id: "budget".to_owned(),
             subject: plan.name.clone(),
-            text: format!("{} blocks take about {:.0} minutes", plan.design.blocks, (needed_s / 60.0).ceil()),
+            text: format!("{} blocks take about {minutes:.0} minutes", plan.design.blocks),
             advice: "it takes longer than its budget; give a longer --budget or fewer operations".to_owned(),
         });
     }

@@ -36,27 +36,11 @@ fn rows(record: &VerdictRecord) -> impl Iterator<Item = (&Claim, &ClaimResult)> 
     })
 }
 
-/// Estimate and interval, blocks, error rate and reason; only what there is.
+/// The reason, which has estimate, interval and blocks in it, and the error rate where there is one.
 fn figures(result: &ClaimResult) -> String {
-    let mut words = Vec::new();
-    if let (Some(estimate), Some(low), Some(high)) = (result.estimate, result.low, result.high) {
-        words.push(format!("{} [{}, {}]", number(estimate), number(low), number(high)));
-    }
-    if result.blocks > 0 {
-        words.push(format!("{} blocks", result.blocks));
-    }
-    if let Some(rate) = result.error_rate {
-        words.push(format!("error rate at most {:.1} %", rate * 100.0));
-    }
-    words.push(result.reason.clone());
-    words.join("; ")
-}
-
-fn number(value: f64) -> String {
-    match value.abs() {
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
+    match result.error_rate {
+        Some(rate) => format!("{}; error rate at most {:.1} %", result.reason, rate * 100.0),
+        None => result.reason.clone(),
     }
 }
 
