@@ -35,6 +35,8 @@ use crate::{
 /// `dyno capacity`.
 pub fn capacity(common: &Common, options: &CapacityOptions) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
+    // A search that goes on keeps its own objectives.
+    let slos = if options.resume.is_some() { Slos(Vec::new()) } else { slos_of(options)? };
     let (folder, plan, earlier) = match &options.resume {
         Some(name) => {
             let folder = RunFolder::open(&common.runs, name)?;
@@ -48,8 +50,6 @@ pub fn capacity(common: &Common, options: &CapacityOptions) -> Result<ExitCode, 
             (session::new_folder(common, &plan.name)?, plan, None)
         }
     };
-    // A search that goes on keeps its own.
-    let slos = if earlier.is_some() { Slos(Vec::new()) } else { slos_of(options)? };
     let wanted = Wanted { slos, curve: options.curve, trial: options.trial };
     let result = measure(&workshop, &folder, &plan, earlier, &wanted);
     let stopped = STOP.load(Ordering::Relaxed);
