@@ -46,8 +46,9 @@ fn of(one: &StackSearch, purpose: TrialPurpose) -> impl Iterator<Item = &TrialRe
 }
 
 fn notes(record: &CapacityRecord, one: &StackSearch) -> Vec<String> {
+    let saturated = of(one, TrialPurpose::Saturation).last();
     let mut notes: Vec<String> =
-        of(one, TrialPurpose::Saturation).filter_map(|trial| trial.not_server_bound.clone()).collect();
+        saturated.into_iter().filter_map(|trial| trial.not_server_bound.clone()).collect();
     let fewest = of(one, TrialPurpose::Search).map(|trial| trial.requests).min();
     let slos: Option<Slos> = record.slo.parse().ok();
     let beyond = slos.zip(fewest).and_then(|(slos, fewest)| trial::beyond(&slos, fewest));

@@ -135,7 +135,7 @@ fn plan_of(workshop: &Workshop<'_>, options: &CapacityOptions) -> Result<Plan, E
         stacks: options.stacks.clone(),
         operations: vec![options.operation],
         capacity: workshop.default_plan()?.capacity,
-        connections: options.connections,
+        connections: Some(options.connections),
         idle: 0,
         rates: BTreeMap::new(),
         budget: options.budget,

@@ -5,7 +5,9 @@ use dyno_analyse::capacity::{Search, length, longest};
 use dyno_lab::LabError;
 use dyno_model::{
     Slos, Span,
-    capacity::{CapacityRecord, StackSearch, TrialEnd, TrialPurpose, TrialRecord},
+    capacity::{
+        CapacityOutcome, CapacityRecord, CapacityState, StackSearch, TrialEnd, TrialPurpose, TrialRecord,
+    },
 };
 use dyno_plan::block_seed;
 use rand::{
@@ -18,6 +20,8 @@ use rand_chacha::ChaCha8Rng;
 pub const TRIALS_PER_START: usize = 5;
 /// Points of the latency curve, as shares of the saturated throughput (METHOD, section 5).
 const CURVE: [f64; 7] = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95];
+/// Saturated trials of a search that ends above its range, which says that they were made in a slow moment.
+const SATURATIONS: usize = 3;
 /// Trials in succession in which the generator was the limit, before the stack is given up.
 const GENERATOR_BOUND: usize = 3;
 /// Trials that don't count before a stack may be given up for them, which happens when they are more than a third.
@@ -119,6 +123,11 @@ fn next(record: &CapacityRecord, stack: usize) -> Option<(TrialPurpose, Option<f
     if let Some(rate) = search.next_rate() {
         return Some((TrialPurpose::Search, Some(rate)));
     }
+    let is_saturated = |trial: &&TrialRecord| trial.purpose == TrialPurpose::Saturation && trial.end.counts();
+    let above = search.result().outcome == CapacityOutcome::AboveRange;
+    if above && one.trials.iter().filter(is_saturated).count() < SATURATIONS {
+        return Some((TrialPurpose::Saturation, None));
+    }
     if let Some(rate) = search.confirmation_rate() {
         return Some((TrialPurpose::Confirmation, Some(rate)));
     }
@@ -150,7 +159,12 @@ fn learn(one: &mut StackSearch, trial: &TrialRecord) -> Result<(), String> {
     let failed = trial.end == TrialEnd::Failed;
     let words = |error: dyno_analyse::capacity::CapacityError| error.to_string();
     let mut search = match (&one.state, trial.purpose) {
-        (_, TrialPurpose::Saturation) => Search::new(trial.rate_per_s).map_err(words)?,
+        (None, TrialPurpose::Saturation) => Search::new(trial.rate_per_s).map_err(words)?,
+        // What passed at the old range's end is as true within the new one.
+        (Some(state), TrialPurpose::Saturation) => {
+            let saturation_per_s = state.saturation_per_s.max(trial.rate_per_s);
+            Search::resume(CapacityState { saturation_per_s, ..state.clone() }).map_err(words)?
+        }
         (Some(state), _) => Search::resume(state.clone()).map_err(words)?,
         (None, _) => return Ok(()),
     };

@@ -22,6 +22,8 @@ enum Trouble {
     Generator(f64),
     /// The stack doesn't start.
     NoStart,
+    /// The machine has half of its speed in the first trial.
+    SlowAtFirst,
 }
 
 struct Queue {
@@ -63,7 +65,9 @@ impl Driver for Queue {
         self.order.push(stack);
         let truth = self.truths[stack];
         let mut rng = ChaCha8Rng::seed_from_u64(wanted.seed);
-        let rate_per_s = wanted.rate_per_s.unwrap_or(truth.saturation);
+        let slow = self.trouble == Trouble::SlowAtFirst && self.order.len() == 1;
+        let saturation = truth.saturation * if slow { 0.5 } else { 1.0 };
+        let rate_per_s = wanted.rate_per_s.unwrap_or(saturation);
         let disturbed = matches!(self.trouble, Trouble::Disturbed(every) if rng.random_range(0..every) == 0);
         let bound = matches!(self.trouble, Trouble::Generator(limit) if rate_per_s >= limit);
         let edge = if truth.soft { 0.2 } else { 0.005 };
@@ -152,6 +156,19 @@ fn outside_the_range_and_on_a_soft_edge_the_outcome_says_so() {
         // Where trials fail at random far below, the lower end may not be confirmed either.
         assert!(got == expected || soft && got == CapacityOutcome::NotConfirmed, "{capacity}: {got:?}");
     }
+}
+
+#[test]
+fn a_range_from_a_slow_moment_is_measured_again() {
+    let mut queue = Queue::new(&[FAST]);
+    queue.trouble = Trouble::SlowAtFirst;
+    let record = queue.search(record(1, false));
+    let result = Search::resume(record.stacks[0].state.clone().unwrap()).unwrap().result();
+    assert_eq!(result.outcome, CapacityOutcome::Found);
+    assert!(result.low_per_s.unwrap() < 800.0 && result.high_per_s.unwrap() > 800.0, "{result:?}");
+    let count = |purpose| record.stacks[0].trials.iter().filter(|one| one.purpose == purpose).count();
+    assert_eq!(count(TrialPurpose::Saturation), 2);
+    assert_eq!(count(TrialPurpose::Search) as u32, result.trials, "the trials of the old range count too");
 }
 
 #[test]
