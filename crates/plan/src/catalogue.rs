@@ -1,5 +1,8 @@
 //! The catalogue: what `stacks/` holds, read from manifests, never from code.
 
+mod contradictions;
+mod stack;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -7,14 +10,14 @@ use std::{
 };
 
 use dyno_model::{
-    Operation, StackName, StackPattern, Variant,
-    catalogue::{
-        App, CannotRun, Front, Interface, Language, ListenAt, Processes, Protocol, Server, Upstream, Worker,
-    },
+    StackName, StackPattern, Variant,
+    catalogue::{App, Front, Interface, Language, Server, Worker},
 };
 use serde::de::DeserializeOwned;
 use wildmatch::WildMatch;
 
+pub use self::stack::{Meeting, ResolvedStack};
+use self::stack::{meet, no_meeting};
 use crate::error::PlanError;
 
 /// An app and the folder that its manifest stands in.
@@ -64,54 +67,6 @@ pub struct Catalogue {
     fronts: BTreeMap<String, FrontEntry>,
     /// The same folder in another revision, for stacks of the variant `base`.
     base: Option<Box<Catalogue>>,
-}
-
-/// Where a server listens in one stack, and how the front, if any, meets it there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meeting {
-    /// TCP or a unix socket.
-    pub upstream: Upstream,
-    /// The server's arguments and protocol there.
-    pub listen: ListenAt,
-}
-
-/// A stack's name with what it stands for.
-#[derive(Clone, Debug)]
-pub struct ResolvedStack {
-    /// The name.
-    pub name: StackName,
-    /// The app.
-    pub app: AppEntry,
-    /// The server.
-    pub server: ServerEntry,
-    /// The worker that does the app's tasks.
-    pub worker: Option<WorkerEntry>,
-    /// The front.
-    pub front: Option<FrontEntry>,
-    /// Where the server listens.
-    pub meeting: Meeting,
-}
-
-impl ResolvedStack {
-    /// Operations that the app offers, in the contract's order.
-    pub fn offers(&self) -> Vec<Operation> {
-        Operation::ALL
-            .into_iter()
-            .filter(|operation| !self.app.app.not_offered.contains_key(operation))
-            .collect()
-    }
-
-    /// Whether it has as many processes, or a compiled program threads, as it is given workers.
-    pub fn scales(&self) -> bool {
-        self.server.server.processes == Processes::Workers
-    }
-
-    /// Why the manifests say that it can't run on this interpreter.
-    pub fn cannot_run(&self, interpreter: Option<&str>) -> Option<&CannotRun> {
-        let worker = self.worker.iter().flat_map(|entry| &entry.worker.cannot_run);
-        let mut known = self.app.app.cannot_run.iter().chain(&self.server.server.cannot_run).chain(worker);
-        known.find(|one| one.is_about(&self.name, interpreter))
-    }
 }
 
 impl Catalogue {
@@ -345,7 +300,7 @@ impl Catalogue {
         let meeting =
             meet(&server.server, front.map(|entry| &entry.front)).ok_or_else(|| unknown(no_meeting(name)))?;
         let wraps = [Interface::Wsgi, Interface::Asgi].contains(&app.app.interface);
-        if name.variant.burn_us.is_some() && !wraps {
+        if name.variant.burn.is_some() && !wraps {
             return Err(unknown(format!(
                 "only an app behind WSGI or ASGI can burn, and {} isn't",
                 app.app.name
@@ -389,96 +344,6 @@ impl Catalogue {
     }
 }
 
-/// Where a server and a front meet; `None` when they can't.
-fn meet(server: &Server, front: Option<&Front>) -> Option<Meeting> {
-    let (tcp, unix) = (server.listen.tcp.clone(), server.listen.unix.clone());
-    let http = |at: &ListenAt| at.protocol == Protocol::Http;
-    let at = |upstream, listen| Some(Meeting { upstream, listen });
-    let Some(front) = front else { return at(Upstream::Tcp, tcp.filter(http)?) };
-    match (front.upstream, unix) {
-        (_, Some(unix)) if unix.protocol == Protocol::Uwsgi => {
-            front.uwsgi_configuration.as_ref().filter(|_| front.upstream == Upstream::Tcp)?;
-            at(Upstream::Unix, unix)
-        }
-        (Upstream::Unix, unix) => front.http_configuration.as_ref().and(at(Upstream::Unix, unix?)),
-        (Upstream::Tcp, _) => front.http_configuration.as_ref().and(at(Upstream::Tcp, tcp.filter(http)?)),
-    }
-}
-
-fn no_meeting(name: &StackName) -> String {
-    match &name.front {
-        None => format!(
-            "{0} speaks no HTTP and needs a front, for instance `{1}/{0}/nginx`",
-            name.server, name.app
-        ),
-        Some(front) => format!("{} doesn't listen where {front} would look for it", name.server),
-    }
-}
-
-impl ResolvedStack {
-    /// The folders whose locks together make its environment; a program's own lock holds all of it.
-    pub fn lock_folders(&self) -> Vec<PathBuf> {
-        if self.app.folder == self.server.folder {
-            return vec![self.app.folder.clone()];
-        }
-        let worker = self.worker.iter().map(|entry| &entry.folder);
-        let mut found: Vec<PathBuf> = Vec::new();
-        for folder in [&self.app.folder, &self.server.folder].into_iter().chain(worker) {
-            if folder.join("requirements.in").is_file() && !found.contains(folder) {
-                found.push(folder.clone());
-            }
-        }
-        found
-    }
-
-    /// The folders, and the files, whose bytes decide what runs: app, server, front, worker, locks, and what they import of
-    /// this catalogue. Of a compiled app that is every folder of `stacks/` that its toolchain builds.
-    ///
-    /// # Errors
-    /// A folder can't be read.
-    pub fn sources(&self) -> Result<Vec<PathBuf>, PlanError> {
-        let (app, worker) = (&self.app, self.worker.as_ref());
-        let mut found = vec![app.folder.clone(), self.server.folder.clone()];
-        found.extend(worker.map(|entry| entry.folder.clone()));
-        found.extend(self.front.as_ref().map(|entry| entry.folder.clone()));
-        let beside = app.folder.parent().unwrap_or(&app.folder);
-        let built = match app.app.language {
-            Language::Python => None,
-            Language::Go => Some("go.mod"),
-            Language::Rust => Some("Cargo.toml"),
-        };
-        match built {
-            None => {
-                let imported = app.app.python_path.iter();
-                let imported = imported.chain(worker.iter().flat_map(|entry| &entry.worker.python_path));
-                let burn = self.name.variant.burn_us.map(|_| "burn".to_owned());
-                found.extend(imported.chain(&burn).map(|folder| beside.join(folder)));
-            }
-            Some(file) => {
-                found.extend(files(beside)?.into_iter().filter(|folder| folder.join(file).is_file()))
-            }
-        }
-        found.sort();
-        found.dedup();
-        Ok(found)
-    }
-
-    /// Whether each of them has a lock for an interpreter, or the resolver's words why there is none.
-    pub fn was_locked(&self, interpreter: &str) -> bool {
-        let there = |folder: &PathBuf| {
-            ["txt", "because"].iter().any(|end| folder.join(format!("locks/{interpreter}.{end}")).is_file())
-        };
-        self.lock_folders().iter().all(there)
-    }
-
-    /// Whether each of them has a lock for an interpreter.
-    pub fn has_locks(&self, interpreter: &str) -> bool {
-        self.lock_folders()
-            .iter()
-            .all(|folder| folder.join("locks").join(format!("{interpreter}.txt")).is_file())
-    }
-}
-
 /// The entries of a folder in order of name; an absent folder has none.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, PlanError> {
     if !folder.is_dir() {
@@ -501,143 +366,5 @@ fn manifest<T: DeserializeOwned>(path: &Path) -> Result<T, PlanError> {
         .map_err(|error| PlanError::toml(path, &text, &error, |_| "see CONTRIBUTING.md, \"A new stack\""))
 }
 
-/// Checks that hold between manifests; a test runs them over the committed catalogue.
-impl Catalogue {
-    /// What doesn't fit together: apps that no server runs, names that no manifest has, two stacks with one port.
-    pub fn contradictions(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let (mut offsets, mut bases) = (BTreeMap::new(), BTreeMap::new());
-        for entry in self.apps.values() {
-            let app = &entry.app;
-            if self.fitting(app).next().is_none() {
-                found.push(format!("{}: no server runs it", app.name));
-            }
-            for name in app.servers.iter().filter(|name| !self.servers.contains_key(*name)) {
-                found.push(format!("{}: no server is called {name}", app.name));
-            }
-            let tasks = [Operation::TaskStart, Operation::TaskResult];
-            let offered = tasks.iter().filter(|operation| !app.not_offered.contains_key(operation)).count();
-            if offered != if app.worker.is_some() { tasks.len() } else { 0 } {
-                found.push(format!(
-                    "{}: with a worker it offers both operations on tasks, else none",
-                    app.name
-                ));
-            }
-            if let Some(worker) = app.worker.as_ref().filter(|name| !self.workers.contains_key(*name)) {
-                found.push(format!("{}: no worker is called {worker}", app.name));
-            }
-            if app.port_offset > 99 {
-                found.push(format!("{}: port_offset is 0 to 99", app.name));
-            }
-            if let Some(other) = offsets.insert(app.port_offset, &app.name) {
-                found.push(format!("{} and {other} both have the port_offset {}", app.name, app.port_offset));
-            }
-            if (app.interface == Interface::Program) != app.command.is_some()
-                || (app.interface == Interface::Program) == app.module.is_some()
-            {
-                found.push(format!("{}: a program has a command, every other app a module", app.name));
-            }
-        }
-        for entry in self.servers.values() {
-            let server = &entry.server;
-            if let Some(other) = bases.insert(server.port_base, &server.name) {
-                found.push(format!(
-                    "{} and {other} both have the port_base {}",
-                    server.name, server.port_base
-                ));
-            }
-            if server.port_base % 100 != 0 {
-                found.push(format!("{}: port_base is a number of hundreds", server.name));
-            }
-        }
-        found
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn catalogue() -> Catalogue {
-        Catalogue::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stacks")).unwrap()
-    }
-
-    fn expanded(pattern: &str) -> Vec<String> {
-        let names = catalogue().expand(&pattern.parse().unwrap()).unwrap();
-        names.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn patterns_mean_what_fits_together() {
-        assert_eq!(expanded("flask/gunicorn@3.12"), ["flask/gunicorn@3.12"]);
-        let flask = expanded("flask/*");
-        assert!(
-            flask.contains(&"flask/gunicorn".to_owned())
-                && flask.iter().all(|name| name.starts_with("flask/"))
-        );
-        assert!(!flask.contains(&"flask/uvicorn".to_owned()), "no ASGI server runs it");
-        // uWSGI listens on no unix socket with HTTP.
-        let unix = expanded("flask/*/nginx-unix");
-        assert!(unix.contains(&"flask/gunicorn/nginx-unix".to_owned()));
-        assert!(!unix.contains(&"flask/uwsgi/nginx-unix".to_owned()));
-        assert!(catalogue().expand(&"x*/y*".parse().unwrap()).is_err());
-    }
-
-    #[test]
-    fn the_variant_base_is_looked_up_in_the_other_revision() {
-        let name: StackName = "flask/gunicorn:base".parse().unwrap();
-        let error = catalogue().resolve(&name).unwrap_err().to_string();
-        assert!(error.contains("`dyno gate` alone"), "{error}");
-        let mut base = catalogue();
-        base.apps.get_mut("flask").unwrap().folder = PathBuf::from("elsewhere/python/flask");
-        let both = catalogue().with_base(base);
-        assert_eq!(both.resolve(&name).unwrap().app.folder, Path::new("elsewhere/python/flask"));
-        assert!(both.resolve(&"flask/gunicorn".parse().unwrap()).unwrap().app.folder.is_dir());
-    }
-
-    #[test]
-    fn a_stack_is_made_of_what_it_imports_too() {
-        let ends = |name: &str| -> Vec<String> {
-            let catalogue = catalogue();
-            let stack = catalogue.resolve(&name.parse().unwrap()).unwrap();
-            let under = |path: &PathBuf| path.strip_prefix(&catalogue.folder).unwrap().display().to_string();
-            stack.sources().unwrap().iter().map(under).collect()
-        };
-        let flask = ends("flask/gunicorn/nginx:burn=30us");
-        for folder in [
-            "python/flask",
-            "python/flask_common",
-            "python/core",
-            "python/burn",
-            "servers/gunicorn",
-            "workers/celery",
-        ] {
-            assert!(flask.contains(&folder.to_owned()), "{folder}: {flask:?}");
-        }
-        assert!(!ends("flask/gunicorn").contains(&"python/burn".to_owned()));
-        assert!(ends("go-bun/go").contains(&"go_core".to_owned()), "{:?}", ends("go-bun/go"));
-        assert!(!ends("go-bun/go").contains(&"rust_axum".to_owned()));
-    }
-
-    #[test]
-    fn the_field_has_each_choice_once() {
-        let catalogue = catalogue();
-        let field = catalogue.field(&["3.11".to_owned()]);
-        let names: Vec<String> = field.iter().map(|stack| stack.name.to_string()).collect();
-        let mut once = names.clone();
-        once.sort();
-        once.dedup();
-        assert_eq!(once.len(), names.len());
-        for stack in catalogue.stacks() {
-            assert!(names.contains(&stack.name.to_string()), "{}", stack.name);
-        }
-        for front in catalogue.fronts() {
-            assert!(field.iter().any(|stack| stack.name.front.as_deref() == Some(front)), "{front}");
-        }
-        for app in catalogue.apps.values().filter(|entry| entry.app.language == Language::Python) {
-            let at =
-                |stack: &&ResolvedStack| stack.name.app == app.app.name && stack.name.interpreter.is_some();
-            assert!(field.iter().any(|stack| at(&stack)), "{} on another interpreter", app.app.name);
-        }
-    }
-}
+mod tests;
