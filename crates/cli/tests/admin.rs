@@ -16,7 +16,7 @@ use std::{
 
 use bench::{Bench, home, left_over, text, wait_until};
 use dyno_model::up::{Phase, ProcessState, UpState};
-use dyno_testkit::browser::{Chromium, axe};
+use dyno_testkit::browser::{Chromium, axe, pictures};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -259,6 +259,7 @@ fn the_page_in_a_browser_restarts_a_process_and_sees_its_log_move() {
     let up = Up::start(&bench);
     let url = up.url();
     browser.open_url(&url, 1280, false);
+    browser.weigh(&pictures(env!("CARGO_TARGET_TMPDIR")), "admin");
     browser.wait_for("document.querySelectorAll('#processes tr').length > 7", SHORT);
     assert_eq!(browser.evaluate("location.search"), json!(""), "the token left the address");
     let live = "document.getElementById('connection').textContent === 'live'";
@@ -302,7 +303,7 @@ fn the_page_in_a_browser_restarts_a_process_and_sees_its_log_move() {
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.look(width, dark);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
-        browser.keep(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots"), "admin", width, dark);
+        browser.keep(&pictures(env!("CARGO_TARGET_TMPDIR")), "admin", width, dark);
         if let Ok(axe) = &axe {
             assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
         }

@@ -7,7 +7,7 @@ mod watched;
 use std::{fs, path::Path, time::Duration};
 
 use dyno_model::event::{Event, Step};
-use dyno_testkit::browser::{Chromium, axe};
+use dyno_testkit::browser::{Chromium, axe, pictures};
 use serde_json::json;
 use watched::{Watched, made, port};
 
@@ -38,6 +38,7 @@ fn a_run_is_followed() {
     let server = watched.serve(0, false);
     watched.board.take(&Event::Step { step: Step::Prepare, detail: "flask/uwsgi/nginx".to_owned() });
     browser.open_url(server.url().unwrap(), 1280, false);
+    browser.weigh(&pictures(env!("CARGO_TARGET_TMPDIR")), "live");
     browser.wait_for(&shows("step", "prepare"), PATIENCE);
     browser.wait_for("!document.getElementById('none').hidden", PATIENCE);
 
@@ -70,7 +71,7 @@ fn a_run_is_followed() {
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.look(width, dark);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
-        browser.keep(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots"), "live", width, dark);
+        browser.keep(&pictures(env!("CARGO_TARGET_TMPDIR")), "live", width, dark);
         if let Ok(axe) = &axe {
             assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
         }

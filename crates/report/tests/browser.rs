@@ -1,5 +1,5 @@
 //! The page in a real browser: no error on its console, nothing fetched, axe-core's checks green, nothing wider than a
-//! phone, and the same without JavaScript. `DYNO_SCREENSHOTS=FOLDER` keeps the pictures.
+//! phone, and the same without JavaScript. `DYNO_SCREENSHOTS=FOLDER` keeps the pictures there.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{fs, path::Path};
@@ -15,7 +15,7 @@ use dyno_model::{
     output::OUTPUT_VERSION,
     record::{Run, ServerStats},
 };
-use dyno_testkit::browser::{Chromium, axe};
+use dyno_testkit::browser::{Chromium, axe, pictures};
 use serde_json::json;
 
 const SERVERS: [&str; 6] = ["gunicorn", "uvicorn", "granian", "hypercorn", "uwsgi", "gunicorn-uvicorn"];
@@ -81,22 +81,17 @@ fn sixty_stacks_in_a_browser() {
     let file = folder.path().join("report.html");
     let (run, analysis) = sixty();
     fs::write(&file, dyno_report::html(&run, &analysis)).unwrap();
-    let kept = std::env::var_os("DYNO_SCREENSHOTS");
+    let pictures = pictures(env!("CARGO_TARGET_TMPDIR"));
     let axe = axe(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe"));
     if let Err(why) = &axe {
         println!("skipped: no axe-core: {why}");
     }
-    for (width, height) in [(1280, 1700), (390, 1900)] {
+    for width in [1280, 390] {
         for dark in [false, true] {
             browser.open(&file, width, dark, true);
             // Nothing is wider than the window, but what scrolls by itself.
             assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
-            let picture = browser.screenshot(width, height);
-            assert!(picture.starts_with(b"\x89PNG"));
-            if let Some(folder) = &kept {
-                let name = format!("report-{width}-{}.png", if dark { "dark" } else { "light" });
-                fs::write(Path::new(folder).join(name), picture).unwrap();
-            }
+            browser.keep(&pictures, "report", width, dark);
             if let Ok(axe) = &axe {
                 // Each scheme and each width once with all open: axe takes its time over ten thousand nodes.
                 if (width == 1280) != dark {
@@ -106,14 +101,7 @@ fn sixty_stacks_in_a_browser() {
             }
         }
     }
-    if let Some(folder) = &kept {
-        let timing = browser.evaluate(
-            "JSON.stringify({bytes: performance.getEntriesByType('navigation')[0].decodedBodySize, \
-             paint: performance.getEntriesByType('paint').map((one) => [one.name, one.startTime]), \
-             load: performance.getEntriesByType('navigation')[0].loadEventEnd, nodes: document.querySelectorAll('*').length})",
-        );
-        fs::write(Path::new(folder).join("timing.json"), timing.as_str().unwrap()).unwrap();
-    }
+    browser.weigh(&pictures, "report");
     assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
 }
 
@@ -194,13 +182,11 @@ fn capacities_in_a_browser() {
     if let Err(why) = &axe {
         println!("skipped: no axe-core: {why}");
     }
-    for (width, height) in [(1280, 1700), (390, 1900)] {
-        browser.open(&file, width, width == 390, true);
+    let pictures = pictures(env!("CARGO_TARGET_TMPDIR"));
+    for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
+        browser.open(&file, width, dark, true);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
-        if let Some(folder) = std::env::var_os("DYNO_SCREENSHOTS") {
-            let picture = browser.screenshot(width, height);
-            fs::write(Path::new(&folder).join(format!("capacity-{width}.png")), picture).unwrap();
-        }
+        browser.keep(&pictures, "capacity", width, dark);
         browser.evaluate(OPEN);
         // A line for the curve, and a point for each trial of the search.
         let mut drawn = |class: &str| {
@@ -217,9 +203,10 @@ fn capacities_in_a_browser() {
         );
         assert_eq!(browser.evaluate("document.querySelectorAll('#trials tbody b').length"), json!(0));
         if let Ok(axe) = &axe {
-            assert_eq!(browser.violations(axe), json!([]), "{width}");
+            assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
         }
     }
+    browser.weigh(&pictures, "capacity");
     assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
 }
 
@@ -298,7 +285,7 @@ fn two_runs_and_paper() {
     if let Err(why) = &axe {
         println!("skipped: no axe-core: {why}");
     }
-    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    let pictures = pictures(env!("CARGO_TARGET_TMPDIR"));
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.open(&file, width, dark, true);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));

@@ -5,7 +5,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -22,6 +22,20 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Gives axe's violations in short.
 const CHECK: &str = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>\
     one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))";
+
+/// What a page weighs.
+const WEIGHTS: &str = "(() => { const of = (type) => performance.getEntriesByType(type); const [page] = of('navigation'); return {\
+    page_bytes: page.decodedBodySize, other_bytes: of('resource').reduce((sum, one) => sum + one.decodedBodySize, 0),\
+    paint_ms: Object.fromEntries(of('paint').map((one) => [one.name, one.startTime])), load_ms: page.loadEventEnd,\
+    elements: document.querySelectorAll('*').length}; })()";
+
+/// The most of a page that a picture shows, in pixels.
+const TALLEST: u32 = 2_400;
+
+/// The folder of pages' pictures and weights: `DYNO_SCREENSHOTS`, else `screenshots` in a test's own (`CARGO_TARGET_TMPDIR`).
+pub fn pictures(target: &str) -> PathBuf {
+    std::env::var_os("DYNO_SCREENSHOTS").map_or_else(|| Path::new(target).join("screenshots"), PathBuf::from)
+}
 
 /// A browser with one page.
 pub struct Chromium {
@@ -162,10 +176,20 @@ impl Chromium {
         }
     }
 
-    /// Keeps a picture of the whole page in a folder, as `NAME-WIDTH-SCHEME.png`.
+    /// Keeps what the page weighs in a folder, as `NAME.json`: bytes as they are after decompression, the page's own and those
+    /// of what it loaded; milliseconds until the first paint and the load event; elements.
+    pub fn weigh(&mut self, folder: &Path, name: &str) {
+        // The entry of the first paint may come after the load event.
+        self.wait_for("performance.getEntriesByType('paint').length > 0", Duration::from_secs(10));
+        let weights = self.evaluate(WEIGHTS);
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join(format!("{name}.json")), serde_json::to_vec_pretty(&weights).unwrap()).unwrap();
+    }
+
+    /// Keeps a picture of the page, or of its upper part where it is very long, in a folder, as `NAME-WIDTH-SCHEME.png`.
     pub fn keep(&mut self, folder: &Path, name: &str, width: u32, dark: bool) {
         let height = self.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
-        let picture = self.screenshot(width, u32::try_from(height).unwrap());
+        let picture = self.screenshot(width, u32::try_from(height).unwrap().min(TALLEST));
         assert!(picture.starts_with(b"\x89PNG"));
         fs::create_dir_all(folder).unwrap();
         let scheme = if dark { "dark" } else { "light" };
@@ -187,7 +211,7 @@ impl Chromium {
     }
 
     /// A picture of the first `height` pixels as PNG.
-    pub fn screenshot(&mut self, width: u32, height: u32) -> Vec<u8> {
+    fn screenshot(&mut self, width: u32, height: u32) -> Vec<u8> {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
         let result = self.call(
             "Page.captureScreenshot",

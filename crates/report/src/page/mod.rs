@@ -44,11 +44,13 @@ pub fn html(run: &Run, analysis: &Analysis) -> String {
         (about::method(run))
         (about::repeat(run))
     };
+    let canary = run.plan.design.canary.as_ref();
     let facts = [
         ("run", run.run.clone()),
         ("begun", run.started.split('.').next().unwrap_or_default().replace('T', " ")),
         ("blocks", analysis.blocks.to_string()),
-        ("stacks", run.prepared.len().to_string()),
+        // The canary is a control, and no stack of the plan.
+        ("stacks", run.prepared.iter().filter(|one| Some(&one.stack) != canary).count().to_string()),
         (
             "trust",
             if analysis.trust.grade == '-' {
