@@ -56,37 +56,46 @@ fn schemathesis_finds_no_server_error_and_no_undeclared_status() {
     let environment = python_environment(context, &python, &[lock(&python.name)], "schemathesis").unwrap();
     let program = environment.python().with_file_name("schemathesis");
     let bench = Bench::new();
-    let mut failures = Vec::new();
-    for stack in STACKS {
-        let mut dyno = bench.start(&["up", stack]);
-        // Its notes say when a stack answers, and where.
-        let mut notes = BufReader::new(dyno.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = notes
-            .find_map(|line| Some(line.split_once("answers on ")?.1.split_whitespace().next()?.to_owned()));
-        // Read on, lest the pipe fill and dyno wait.
-        let rest = std::thread::spawn(move || notes.for_each(drop));
-        let report = bench.folder.path().join("schemathesis.json");
-        let told = address.map(|address| {
-            let mut command = Command::new(&program);
-            command.arg("run").arg(repository().join("contract/openapi.yaml")).args(["--url", &address]);
-            command.args(["--checks", "not_a_server_error,status_code_conformance"]);
-            // Not every stack has a worker.
-            command.args(["--exclude-path-regex", "^/v1/tasks"]);
-            command.args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"]);
-            command.args(["--max-examples", EXAMPLES, "--seed", SEED, "--generation-database", "none"]);
-            command.args(["--report", "json", "--report-json-path"]).arg(&report);
-            let output = command.current_dir(bench.folder.path()).output().unwrap();
-            (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
-        });
-        kill(Pid::from_raw(i32::try_from(dyno.id()).unwrap()), Signal::SIGINT).unwrap();
-        dyno.wait().unwrap();
-        rest.join().unwrap();
-        let (passed, told) = told.unwrap_or_else(|| panic!("{stack} doesn't get ready"));
-        println!("{stack}: {} cases", cases(&told));
-        if !passed || cases(&told) < FEWEST_CASES {
-            failures.push(format!("{stack}: {told}"));
+    let mut dyno = bench.start(&[&["up"][..], &STACKS].concat());
+    // Its notes say when a stack answers, and where.
+    let mut notes = BufReader::new(dyno.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut addresses = Vec::new();
+    while addresses.len() < STACKS.len() {
+        let Some(line) = notes.next() else { break };
+        if let Some((stack, rest)) = line.split_once(" answers on ") {
+            let stack = stack.split_whitespace().last().unwrap().to_owned();
+            addresses.push((stack, rest.split_whitespace().next().unwrap().to_owned()));
         }
     }
+    // Read on, lest the pipe fill and dyno wait.
+    let rest = std::thread::spawn(move || notes.for_each(drop));
+    let ask = |(stack, address): &(String, String)| {
+        let name = stack.replace('/', "-");
+        let mut command = Command::new(&program);
+        command.arg("run").arg(repository().join("contract/openapi.yaml")).args(["--url", address]);
+        command.args(["--checks", "not_a_server_error,status_code_conformance"]);
+        // Not every stack has a worker.
+        command.args(["--exclude-path-regex", "^/v1/tasks"]);
+        command.args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"]);
+        command.args(["--max-examples", EXAMPLES, "--seed", SEED, "--generation-database", "none"]);
+        command.args(["--report", "json", "--report-json-path"]);
+        command.arg(bench.folder.path().join(format!("{name}.json")));
+        let output = command.current_dir(bench.folder.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        println!("{stack}: {} cases", cases(&told));
+        let passed = output.status.success() && cases(&told) >= FEWEST_CASES;
+        (!passed).then(|| format!("{stack}: {told}"))
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        // Two at a time.
+        let halves = addresses.chunks(STACKS.len() / 2);
+        let asked = halves.map(|half| scope.spawn(|| half.iter().filter_map(ask).collect::<Vec<_>>()));
+        asked.collect::<Vec<_>>().into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
+    kill(Pid::from_raw(i32::try_from(dyno.id()).unwrap()), Signal::SIGINT).unwrap();
+    dyno.wait().unwrap();
+    rest.join().unwrap();
+    assert_eq!(addresses.len(), STACKS.len(), "they get ready: {addresses:?}");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(left_over(), Vec::<String>::new());
 }

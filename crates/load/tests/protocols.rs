@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::AtomicBool,
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,8 @@ use dyno_model::{
 use dyno_provision::{Context, Home, nginx};
 
 const BIG: usize = 300_000;
+
+static PROVISION: Mutex<()> = Mutex::new(());
 
 /// An nginx with TLS and without, with HTTP/2 and without; gone when dropped.
 struct Nginx {
@@ -45,8 +47,12 @@ impl Nginx {
     }
 
     fn try_start(settings: &str) -> Option<Self> {
-        let home = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).unwrap();
-        let part = nginx(Context { home: &home, setup: true, echo: &|_| {} }, None).unwrap();
+        let part = {
+            // A cache admits one that fetches.
+            let _turn = PROVISION.lock().unwrap_or_else(PoisonError::into_inner);
+            let home = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).unwrap();
+            nginx(Context { home: &home, setup: true, echo: &|_| {} }, None).unwrap()
+        };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display().to_string();
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
