@@ -3,6 +3,7 @@
 //! comes with its own interval.
 
 use dyno_model::{
+    MOST_LOOPS,
     calibration::{
         Alarm, BurnSize, Calibration, CalibrationSummary, Length, Session, SessionKind, Spread, Tally,
     },
@@ -25,10 +26,43 @@ pub const POWER: f64 = 0.93;
 /// than 6, of 100 more than 9, of 200 more than 16; of 60 A/B fewer than 52, of 100 fewer than 88.
 const FALSE_ALARM: f64 = 0.03;
 
-/// The CPU time that each request must burn to be slower by a share: whole microseconds, at least one.
-pub fn burn_size(cpu_us: f64, blocks: u32, slowdown: f64) -> BurnSize {
-    let burn_us = (cpu_us * slowdown).round().clamp(1.0, f64::from(u32::MAX)) as u32;
-    BurnSize { cpu_us, blocks, burn_us, share: f64::from(burn_us) / cpu_us }
+/// Loops of the first copy that is measured: some 150 us on CPython, a third of a small request.
+pub const FIRST_PILOT: u32 = 10_000;
+/// Share of a request's CPU time that a pilot should take: so much that the noise is small beside it.
+const PILOT_SHARE: f64 = 0.4;
+
+/// What a pilot's blocks say of the size of a slowdown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pilot {
+    /// The size.
+    Size(BurnSize),
+    /// Too small to be seen, or so large that the proportion may not hold: these loops should be tried.
+    Again(u32),
+}
+
+/// The loops that make a stack slower by a share, in proportion to what `pilot` loops cost in CPU time per request: the
+/// first stack of the run has them, the baseline hasn't. `None` when CPU time wasn't read in two blocks.
+pub fn burn_size(run: &Run, blocks: &[Block], pilot: u32, slowdown: f64) -> Option<Pilot> {
+    let analysis = analyse(run, blocks);
+    let (copy, stack) = pair(run, &analysis, Metric::CpuPerRequest)?;
+    let d = log_ratios(copy, stack);
+    let (mean, low, high) = t_interval(&d)?;
+    let share = mean.exp_m1();
+    let wanted = PILOT_SHARE.max(slowdown);
+    let whole = |times: f64| (f64::from(pilot) * times).round().clamp(1.0, f64::from(MOST_LOOPS)) as u32;
+    if !(0.3 * wanted..=4.0 * wanted).contains(&share) {
+        return Some(Pilot::Again(whole((wanted / share.max(0.01 * wanted)).clamp(0.01, 100.0))));
+    }
+    let loops = whole(slowdown / share);
+    let times = f64::from(loops) / f64::from(pilot);
+    Some(Pilot::Size(BurnSize {
+        pilot,
+        blocks: d.len() as u32,
+        loops,
+        share: share * times,
+        low: low.exp_m1() * times,
+        high: high.exp_m1() * times,
+    }))
 }
 
 /// Sessions of both kinds in random order: what the machine does over hours falls on both alike.
@@ -76,14 +110,19 @@ fn missing(analysis: &Analysis) -> String {
     if rows.is_empty() { "no block has both stacks".to_owned() } else { rows.join("; ") }
 }
 
-/// What the numbers say at the look at which the session would have stopped.
-fn decide(run: &Run, analysis: &Analysis) -> Option<Decision> {
+/// A metric of the other stack and of the baseline, block by block.
+fn pair<'a>(run: &Run, analysis: &'a Analysis, metric: Metric) -> Option<(&'a Series, &'a Series)> {
     let of = |baseline: bool| {
-        let is =
-            |one: &&Series| one.metric == Metric::Throughput && (one.stack == run.plan.baseline) == baseline;
+        let is = |one: &&Series| one.metric == metric && (one.stack == run.plan.baseline) == baseline;
         analysis.series.iter().find(is)
     };
-    let d = log_ratios(of(false)?, of(true)?);
+    Some((of(false)?, of(true)?))
+}
+
+/// What the numbers say at the look at which the session would have stopped.
+fn decide(run: &Run, analysis: &Analysis) -> Option<Decision> {
+    let (a, b) = pair(run, analysis, Metric::Throughput)?;
+    let d = log_ratios(a, b);
     Looks::of(LEVEL).decide_as_run(&d, TIE.ln(), None, run.seed)
 }
 

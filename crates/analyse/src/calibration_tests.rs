@@ -17,19 +17,19 @@ fn calibration(sessions: Vec<Session>) -> Calibration {
             aa: 4,
             ab: 4,
             budget: Span::seconds(360),
-            connections: 64,
+            connections: None,
             slice: Span::milliseconds(250),
             slices: 16,
             placebo: false,
             guard: None,
             warm_up: Span::seconds(2),
-            burn_blocks: 3,
+            burn_blocks: 4,
         },
         seed: 1,
         started: "2026-01-01T00:00:00Z".to_owned(),
         command: Vec::new(),
         order: order(4, 4, 1),
-        burn: Some(burn_size(500.0, 3, 0.03)),
+        burn: None,
         fingerprint: None,
         sessions,
     }
@@ -55,12 +55,36 @@ fn the_alarm_rule_has_the_numbers_of_the_method() {
     }
 }
 
+/// A pilot that makes a stack slower by `share`, and how large the slowdown of 3 % must be.
+fn pilot(share: f64, loops: u32, slowdown: f64) -> Pilot {
+    let rates = [5000.0 / (1.0 + share), 5000.0];
+    let mut run =
+        synthetic::run(&[("flask/gunicorn:burn=10000loops", rates[0]), ("flask/gunicorn", rates[1])]);
+    run.plan.baseline = "flask/gunicorn".parse().unwrap();
+    run.plan.operations = vec![Operation::Hello];
+    burn_size(&run, &synthetic::blocks_of_seed(&run, &rates, 4, 0.01, 3), loops, slowdown).unwrap()
+}
+
 #[test]
-fn a_burn_is_whole_microseconds_and_its_share_is_said() {
-    let size = |cpu_us| burn_size(cpu_us, 3, 0.03);
-    assert_eq!((size(500.0).burn_us, size(500.0).share), (15, 0.03));
-    assert_eq!((size(110.0).burn_us, size(110.0).share), (3, 3.0 / 110.0));
-    assert_eq!((size(10.0).burn_us, size(10.0).share), (1, 0.1), "never less than one");
+fn a_burn_is_a_share_of_what_a_larger_one_costs() {
+    let Pilot::Size(size) = pilot(0.4, 10_000, 0.03) else { panic!("a pilot of 40 % is right") };
+    assert!((600..900).contains(&size.loops), "{size:?}");
+    assert!((size.share - 0.03).abs() < 0.001 && size.low < size.share && size.share < size.high, "{size:?}");
+    assert_eq!((size.pilot, size.blocks), (10_000, 4));
+    let Pilot::Size(least) = pilot(0.4, 1, 0.03) else { panic!() };
+    assert!(least.loops == 1 && least.share > 0.3, "never less than one, and its share is said: {least:?}");
+}
+
+#[test]
+fn a_pilot_that_costs_too_little_or_too_much_is_tried_again() {
+    let again = |share, slowdown| match pilot(share, 10_000, slowdown) {
+        Pilot::Again(loops) => loops,
+        size @ Pilot::Size(_) => panic!("{size:?}"),
+    };
+    assert!((30_000..60_000).contains(&again(0.1, 0.03)));
+    assert!((1_000..2_000).contains(&again(3.0, 0.03)));
+    assert_eq!(again(-0.02, 0.03), 1_000_000, "not seen at all");
+    assert!(again(0.4, 2.0) > 40_000, "a slowdown that is larger than a pilot wants a larger pilot");
 }
 
 #[test]

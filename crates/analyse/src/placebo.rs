@@ -12,13 +12,11 @@ use dyno_model::warning::Warning;
 use crate::{
     TIE,
     looks::{Expected, blocks_expected},
-    quads::QUADS,
+    quads::{Variances, next_quads},
 };
 
 /// The lengths that are tried, in seconds.
 pub const SLICES_S: [f64; 6] = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
-/// Load of a block, in seconds, where that is within the limits of its quads.
-const BLOCK_S: f64 = 8.0;
 /// Disjoint quads that a length must have in the trace to be chosen: fewer may look good by luck.
 const FEWEST: f64 = 4.0;
 /// The spread of blocks beyond which 3 % is found in less than nine sessions of ten.
@@ -36,6 +34,8 @@ pub struct Setting {
     /// Standard deviation between blocks that a fresh start brings, as a log-ratio; from former sessions, else 0. The trace
     /// can't tell it: its processes were started once.
     pub between_sd: f64,
+    /// Quads of a block, where that isn't to be chosen.
+    pub quads: Option<usize>,
 }
 
 /// A length of slices, and what blocks of such slices would do.
@@ -138,12 +138,13 @@ fn candidate(counts: &[u64], setting: Setting, slice_s: f64) -> Option<Candidate
     let bins = (slice_s / setting.bin_s).round() as usize;
     let guard = ((setting.guard_s / setting.bin_s).ceil() as usize).min(bins.saturating_sub(1));
     let square = mean_square(counts, bins, guard)?;
-    let quads = ((BLOCK_S / (4.0 * slice_s)).round() as usize).clamp(QUADS.0, QUADS.1);
+    let variances = Variances { quad: square, block: setting.between_sd.powi(2) };
+    let quads = setting.quads.unwrap_or_else(|| next_quads(variances, setting.setup_s, slice_s));
     Some(Candidate {
         slice_s,
         quads,
         block_s: setting.setup_s + 4.0 * slice_s * quads as f64,
-        block_sd: (setting.between_sd.powi(2) + square / quads as f64).sqrt(),
+        block_sd: variances.block_sd(quads),
         eligible: fits(setting.guard_s, slice_s) && counts.len() as f64 >= FEWEST * 4.0 * bins as f64,
     })
 }
@@ -205,7 +206,8 @@ mod tests {
     use super::*;
     use crate::statistics::normal;
 
-    const SETTING: Setting = Setting { bin_s: 0.025, guard_s: 0.03, setup_s: 5.5, between_sd: 0.0 };
+    const SETTING: Setting =
+        Setting { bin_s: 0.025, guard_s: 0.03, setup_s: 5.5, between_sd: 0.0, quads: Some(8) };
 
     /// A minute of counts whose logs are what `speed` says of a bin's time in seconds.
     fn minute(mut speed: impl FnMut(f64) -> f64) -> Vec<u64> {
@@ -274,7 +276,7 @@ mod tests {
 
     #[test]
     fn noise_warns_and_more_of_it_takes_longer() {
-        let blocks: Vec<f64> = [0.1, 0.3, 0.5]
+        let blocks: Vec<f64> = [0.1, 0.5, 0.9]
             .map(|size| calibrate(&white(size), SETTING).unwrap().expected.blocks)
             .into_iter()
             .collect();
@@ -282,6 +284,12 @@ mod tests {
         let noisy = calibrate(&white(1.2), SETTING).unwrap();
         let warning = noisy.warning.unwrap();
         assert!(warning.text.starts_with("machine too noisy for ±3 %"), "{warning:?}");
+        // Blocks of more quads, and no more than pay, since each begins with processes started anew.
+        let chosen = |size| {
+            calibrate(&white(size), Setting { between_sd: 0.01, quads: None, ..SETTING }).unwrap().best
+        };
+        let (calm, loud) = (chosen(0.05), chosen(0.6));
+        assert!(calm.quads == 4 && calm.block_s < loud.block_s / 2.0, "{calm:?} {loud:?}");
         // What a fresh start brings adds to it, and no length helps.
         let restarts = calibrate(&white(0.1), Setting { between_sd: 0.06, ..SETTING }).unwrap();
         assert!(restarts.best.block_sd > 0.06 && restarts.warning.is_some());

@@ -21,7 +21,9 @@ const GUARD_P99S: f64 = 3.0;
 /// Slices are lengthened up to this for the sake of their guard, in seconds, where no placebo chooses.
 const LONGEST_S: f64 = 2.0;
 /// What starting and stopping one stack in a block takes, about, in seconds.
-const START_S: f64 = 2.5;
+const START_S: f64 = 3.0;
+/// How much blocks differ by what a fresh start changes, as a log-ratio, about: the traces, of processes started once, can't tell.
+const BETWEEN_SD: f64 = 0.01;
 /// Fewest slices of each stack and operation in a block: two quads.
 const FEWEST_SLICES: u32 = 4;
 /// Of a budget, the part that blocks have: the rest is for the rehearsal, and for blocks that a disturbance takes.
@@ -53,7 +55,8 @@ fn slices(plan: &mut Plan, placebo: &Trace, guard_s: f64, choice: &mut Choice) {
     let warm_up_s = plan.design.warm_up.0.as_secs_f64();
     // Of a block's time outside its slices, the part of two stacks and one operation, which is what the placebo's blocks have.
     let setup_s = (START_S + warm_up_s) * 2.0 / operations;
-    let setting = Setting { bin_s: BIN_MS as f64 / 1e3, guard_s, setup_s, between_sd: 0.0 };
+    let setting =
+        Setting { bin_s: BIN_MS as f64 / 1e3, guard_s, setup_s, between_sd: BETWEEN_SD, quads: None };
     let slice_s = match calibrate(&placebo.counts, setting) {
         Ok(found) => {
             choice.block_sd = Some(found.best.block_sd);

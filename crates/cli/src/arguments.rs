@@ -212,9 +212,9 @@ pub struct CompareOptions {
     /// Operations, each with its own verdict
     #[arg(long = "operation", value_name = "NAME", default_values = ["types"])]
     pub operations: Vec<Operation>,
-    /// Connections of the saturated closed loop
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub connections: u32,
+    /// Connections of the saturated closed loop [default: for each worker process 8, or as many as it has threads]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: Option<u32>,
     /// Also compare latency at this offered rate, for instance 200/s
     #[arg(long)]
     pub rate: Option<Rate>,

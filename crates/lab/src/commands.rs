@@ -159,7 +159,7 @@ impl Prepared {
 
     /// What the server serves: the app, or what burns before it.
     fn module(&self) -> String {
-        match (self.stack.name.variant.burn_us, self.stack.app.app.interface) {
+        match (self.stack.name.variant.burn, self.stack.app.app.interface) {
             (None, _) => self.stack.app.app.module.clone().unwrap_or_default(),
             (Some(_), Interface::Wsgi) => "dyno_burn.wsgi:app".to_owned(),
             (Some(_), _) => "dyno_burn.asgi:app".to_owned(),
@@ -245,8 +245,8 @@ impl Prepared {
         if app.language == Language::Python {
             let python = self.stack.app.folder.join("..");
             let worker = self.stack.worker.iter().flat_map(|entry| &entry.worker.python_path);
-            let burn = self.stack.name.variant.burn_us.map(|us| {
-                environment.insert("DYNO_BURN_US", us.to_string());
+            let burn = self.stack.name.variant.burn.map(|loops| {
+                environment.insert("DYNO_BURN_LOOPS", loops.to_string());
                 environment.insert("DYNO_BURN_MODULE", app.module.clone().unwrap_or_default());
                 "burn".to_owned()
             });

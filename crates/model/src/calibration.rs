@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Operation, Span, StackName, fingerprint::Fingerprint, output::Verdict};
 
 /// Version of `calibration.json` that this code writes.
-pub const CALIBRATION_FORMAT: u32 = 1;
+pub const CALIBRATION_FORMAT: u32 = 2;
 
 /// The record of a calibration, written again after each session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,8 +50,8 @@ pub struct CalibrationSetting {
     pub ab: u32,
     /// Time for each session, preparation included.
     pub budget: Span,
-    /// Connections of the saturated closed loop.
-    pub connections: u32,
+    /// Connections of the saturated closed loop; `null` for as many as saturate.
+    pub connections: Option<u32>,
     /// Length of a slice.
     pub slice: Span,
     /// Slices of each stack in a block.
@@ -64,7 +64,7 @@ pub struct CalibrationSetting {
     pub guard: Option<Span>,
     /// Warm-up of each stack in each block.
     pub warm_up: Span,
-    /// Blocks that the size of the slowdown rests on.
+    /// Blocks that each measurement of the size of the slowdown has.
     pub burn_blocks: u32,
 }
 
@@ -99,14 +99,18 @@ impl SessionKind {
 /// How large the injected slowdown is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BurnSize {
-    /// CPU time of server and front per request before, saturated, in microseconds.
-    pub cpu_us: f64,
-    /// Blocks that it rests on.
+    /// Turns of an empty loop in the copy that was measured: many, so that the noise is small beside what they cost.
+    pub pilot: u32,
+    /// Blocks of that copy against the stack.
     pub blocks: u32,
-    /// CPU time that each request burns, in whole microseconds, 1 or more.
-    pub burn_us: u32,
-    /// `burn_us / cpu_us`: the share that is really asked for after rounding.
+    /// Turns that each request of the slowed copy burns, 1 or more.
+    pub loops: u32,
+    /// The share of a request's CPU time that they take, in proportion to the pilot's.
     pub share: f64,
+    /// Lower end of its 95 % t interval.
+    pub low: f64,
+    /// Upper end of its 95 % t interval.
+    pub high: f64,
 }
 
 /// One session that is done.

@@ -34,6 +34,6 @@ pub mod warning;
 
 pub use operation::Operation;
 pub use slo::{Slo, Slos};
-pub use stack::{StackName, StackNameError, StackPattern, Variant};
+pub use stack::{MOST_LOOPS, StackName, StackNameError, StackPattern, Variant};
 pub use stages::{StageSpec, Stages};
 pub use units::{Rate, Span};

@@ -24,6 +24,9 @@ pub struct StackName {
     pub variant: Variant,
 }
 
+/// Most loops that a request may burn: some 0.2 s on CPython.
+pub const MOST_LOOPS: u32 = 10_000_000;
+
 /// How a stack differs from the plan's own settings: `workers=4,threads=2`, so that one plan can compare them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variant {
@@ -33,8 +36,8 @@ pub struct Variant {
     pub threads: Option<u32>,
     /// Database connections of the whole stack instead of the plan's, 1 to 1000.
     pub connections: Option<u32>,
-    /// CPU time that each request burns before the app sees it, in microseconds, 1 to 1,000,000: a known slowdown.
-    pub burn_us: Option<u32>,
+    /// Turns of an empty loop that each request burns before the app sees it, 1 to 10,000,000: a known slowdown.
+    pub burn: Option<u32>,
     /// As it is in the base revision that `dyno gate` compares the work tree with.
     pub base: bool,
     /// The same stack once more, as a null control.
@@ -70,7 +73,7 @@ impl FromStr for Variant {
                 "workers" => (&mut variant.workers, value, 64),
                 "threads" => (&mut variant.threads, value, 256),
                 "connections" => (&mut variant.connections, value, 1000),
-                "burn" => (&mut variant.burn_us, value.strip_suffix("us").ok_or(())?, 1_000_000),
+                "burn" => (&mut variant.burn, value.strip_suffix("loops").ok_or(())?, MOST_LOOPS),
                 _ => return Err(()),
             };
             let value: u32 = value.parse().map_err(|_| ())?;
@@ -88,7 +91,7 @@ impl fmt::Display for Variant {
         let figures =
             [("workers", self.workers), ("threads", self.threads), ("connections", self.connections)];
         let figures = figures.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        let burn = self.burn_us.map(|us| format!("burn={us}us"));
+        let burn = self.burn.map(|loops| format!("burn={loops}loops"));
         let flags = [("base", self.base), ("twin", self.twin)].into_iter().filter(|(_, is_set)| *is_set);
         let words: Vec<String> = figures.chain(burn).chain(flags.map(|(word, _)| word.to_owned())).collect();
         f.write_str(&words.join(","))
@@ -145,7 +148,7 @@ impl From<StackPattern> for String {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "`{text}` isn't a stack: write app/server[/front][@interpreter][:variant], for instance `flask/uwsgi/nginx@3.13` or \
-     `flask/gunicorn:workers=4,threads=2` (a variant has workers, threads, connections, burn=30us, base, twin)"
+     `flask/gunicorn:workers=4,threads=2` (a variant has workers, threads, connections, burn=2000loops, base, twin)"
 )]
 pub struct StackNameError {
     /// What was written.
@@ -256,6 +259,8 @@ mod tests {
             "a/b:workers=0",
             "a/b:workers=1,workers=2",
             "a/b:burn=3",
+            "a/b:burn=3us",
+            "a/b:burn=0loops",
             "a/b:twin,twin",
             "a/b:base,base",
         ];
@@ -267,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_back(text in "[a-z][a-z-]{0,8}/[a-z]{1,9}(/[a-z]{1,5})?(@[a-z0-9][a-z0-9.]{0,5})?(:workers=[1-9](,burn=[1-9]0us)?(,base)?(,twin)?)?") {
+        fn text_and_back(text in "[a-z][a-z-]{0,8}/[a-z]{1,9}(/[a-z]{1,5})?(@[a-z0-9][a-z0-9.]{0,5})?(:workers=[1-9](,burn=[1-9]0loops)?(,base)?(,twin)?)?") {
             let name: StackName = text.parse().unwrap();
             prop_assert_eq!(name.to_string(), text);
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use dyno_model::calibration::{CalibrationOutput, Length, Session, Spread, Tally};
+use dyno_model::calibration::{BurnSize, CalibrationOutput, Length, Session, Spread, Tally};
 
 use crate::{
     figures::{number, verdict},
@@ -57,20 +57,26 @@ pub fn session_words(one: &Session) -> String {
     )
 }
 
+/// How large the slowdown is, in words.
+pub fn burn_words(burn: &BurnSize, slowdown: f64) -> String {
+    format!(
+        "burn={}loops takes {} [{}, {}] of a request's CPU time ({} asked for; measured with {} loops in {} blocks)",
+        burn.loops,
+        percent(burn.share),
+        percent(burn.low),
+        percent(burn.high),
+        percent(slowdown),
+        burn.pilot,
+        burn.blocks
+    )
+}
+
 fn heading(output: &CalibrationOutput) -> String {
     let calibration = &output.calibration;
     let setting = &calibration.setting;
     let size = calibration.burn.map_or_else(
         || "the size of its slowdown isn't measured yet".to_owned(),
-        |burn| {
-            format!(
-                "a request costs {} us of CPU, so that burn={}us is {} of it ({} asked for)",
-                number(burn.cpu_us),
-                burn.burn_us,
-                percent(burn.share),
-                percent(setting.slowdown)
-            )
-        },
+        |burn| burn_words(&burn, setting.slowdown),
     );
     format!(
         "{} on {}: {size}. {} of {} sessions are done.",

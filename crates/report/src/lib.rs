@@ -21,7 +21,7 @@ mod text;
 mod verdict;
 
 pub use across::{csv_across, markdown_across, table_across};
-pub use calibration::{calibration_markdown, calibration_text, session_words};
+pub use calibration::{burn_words, calibration_markdown, calibration_text, session_words};
 pub use capacity::{capacity_csv, capacity_text};
 pub use gate::{gate_markdown, gate_text};
 pub use history::{history_csv, history_markdown, history_text};

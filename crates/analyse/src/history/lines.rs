@@ -14,9 +14,6 @@ use dyno_model::{
 use super::{change_points, comparable};
 use crate::{Ratios, verdicts};
 
-/// What `dyno compare` and `dyno gate` offer when nothing is said.
-const CONNECTIONS: u32 = 64;
-
 /// One run of a history: its head, and the points that it has of what was asked for.
 #[derive(Clone, Debug)]
 pub struct Kept {
@@ -272,12 +269,9 @@ fn decide(
     (decide, how)
 }
 
-/// Operation, and connections where they aren't those that are taken when nothing is said.
+/// Operation and connections: the run's own.
 fn options(line: &HistoryLine, run: &Run) -> String {
-    let connections = run.plan.throughput.connections;
-    let of_load =
-        if connections == CONNECTIONS { String::new() } else { format!(" --connections {connections}") };
-    format!("--operation {}{of_load}", line.operation)
+    format!("--operation {} --connections {}", line.operation, run.plan.throughput.connections)
 }
 
 /// A stack with the capacity that a run gave it, where a duet would give it another.

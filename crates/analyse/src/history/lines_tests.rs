@@ -175,7 +175,9 @@ fn what_decides_is_a_gate_of_two_revisions_or_the_ratio_anew() {
     let of_two = with(Some(&a), Some(&b), |run| run.prepared[1].lock_sha256 = "1".repeat(64));
     assert_eq!(
         of_two.decide,
-        [format!("dyno gate flask/gunicorn --base {a} --operation hello --metric throughput")]
+        [format!(
+            "dyno gate flask/gunicorn --base {a} --operation hello --connections 64 --metric throughput"
+        )]
     );
     assert!(of_two.how.contains(&b), "{}", of_two.how);
     let facts: Vec<&str> = of_two.differs.iter().map(|one| one.fact.as_str()).collect();
@@ -186,7 +188,7 @@ fn what_decides_is_a_gate_of_two_revisions_or_the_ratio_anew() {
     assert!(of_anchor.decide[1].starts_with("dyno gate go-bun/go --base"), "{:?}", of_anchor.decide);
 
     let same = with(Some(&a), Some(&a), |_| ());
-    assert_eq!(same.decide, ["dyno compare flask/gunicorn go-bun/go --operation hello"]);
+    assert_eq!(same.decide, ["dyno compare flask/gunicorn go-bun/go --operation hello --connections 64"]);
 
     let unknown = with(None, Some(&b), |_| ());
     let base = "--base \"$(git rev-list -1 --before=2026-01-08T00:00:00Z HEAD -- stacks)\"";

@@ -25,7 +25,8 @@ const SETUP_S: f64 = 5.5;
 /// Length of a block, in seconds.
 pub const BLOCK_S: f64 = SETUP_S + (QUADS * 4 * SLICE) as f64 * BIN_S;
 /// What the placebo knows of such blocks.
-pub const SETTING: Setting = Setting { bin_s: BIN_S, guard_s: 0.03, setup_s: SETUP_S, between_sd: 0.0 };
+pub const SETTING: Setting =
+    Setting { bin_s: BIN_S, guard_s: 0.03, setup_s: SETUP_S, between_sd: 0.0, quads: Some(QUADS) };
 /// δ of 3 %, as a logarithm.
 pub const TIE: f64 = 0.029_558_802_241_544_4;
 

@@ -26,9 +26,9 @@ pub struct CalibrateOptions {
     /// Time for each session, preparation included
     #[arg(long, value_name = "SPAN", default_value = "6m")]
     pub budget_per_session: Span,
-    /// Connections of the saturated closed loop
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub connections: u32,
+    /// Connections of the saturated closed loop [default: for each worker process 8, or as many as it has threads]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: Option<u32>,
     /// Seed of the order and of every session
     #[arg(long)]
     pub seed: Option<u64>,

@@ -46,9 +46,9 @@ pub struct GateOptions {
     /// Measure even if nothing changed that the stack is made of
     #[arg(long)]
     pub always: bool,
-    /// Connections of the saturated closed loop
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub connections: u32,
+    /// Connections of the saturated closed loop [default: for each worker process 8, or as many as it has threads]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: Option<u32>,
     /// Seed of every random choice
     #[arg(long)]
     pub seed: Option<u64>,

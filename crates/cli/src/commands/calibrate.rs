@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeMap, process::ExitCode, sync::atomic::Ordering};
 
-use dyno_analyse::{analyse, calibration as numbers, history::comparable};
+use dyno_analyse::{calibration as numbers, history::comparable};
 use dyno_lab::LabError;
 use dyno_model::{
     Span, StackName, Variant,
     calibration::{
         BurnSize, CALIBRATION_FORMAT, Calibration, CalibrationOutput, CalibrationSetting, SessionKind,
     },
-    output::{Metric, OUTPUT_VERSION},
+    output::OUTPUT_VERSION,
     plan::Plan,
 };
 use dyno_plan::{PlanError, block_seed};
@@ -24,9 +24,11 @@ use crate::{
     stop::STOP,
 };
 
-/// Blocks that the size of the slowdown rests on: CPU per request is steady, and A/B sessions check it.
-const BURN_BLOCKS: u32 = 3;
-/// The run in which the slowdown's size is measured.
+/// Blocks of a pilot: it takes some 40 % of a request, so that four say the size of a small slowdown to a tenth or so.
+const BURN_BLOCKS: u32 = 4;
+/// Pilots that are tried: the first guess is of no stack in particular, the second rests on it.
+const PILOTS: u32 = 4;
+/// The runs in which the slowdown's size is measured: `size-0` and, where its loops were too few or too many, more.
 const BURN_RUN: &str = "size";
 /// What a duet has when it isn't a test's: METHOD, section 3.
 const SLICES: u32 = 16;
@@ -69,12 +71,12 @@ fn begin(
         Some(stack) => stack.clone(),
         None => workshop.default_plan()?.baseline,
     };
-    if stack.variant.twin || stack.variant.burn_us.is_some() {
+    if stack.variant.twin || stack.variant.burn.is_some() {
         let message =
             "calibrate makes the twin and the slowed copy itself: name the stack without `twin` and `burn`";
         return Err(PlanError::UnknownStack { name: stack.to_string(), message: message.to_owned() }.into());
     }
-    workshop.catalogue.resolve(&burning(&stack, 1))?;
+    workshop.catalogue.resolve(&burning(&stack, numbers::FIRST_PILOT))?;
     dyno_plan::timed(&[options.operation])?;
     let seed = options.seed.unwrap_or_else(rand::random);
     let setting = CalibrationSetting {
@@ -135,7 +137,7 @@ fn go_on(
         let (run_folder, resumed) = folder.session(&format!("{index:04}-{}", kind.slug()))?;
         let plan = match resumed {
             true => run_folder.read_run()?.plan,
-            false => plan_of(workshop, calibration, Some((kind, burn)), index as u32)?,
+            false => plan_of(workshop, calibration, Part::Session(kind, burn.loops, index as u32))?,
         };
         let finished = session::measure(workshop, &plan, &run_folder, resumed)?;
         if finished.stopped {
@@ -159,60 +161,75 @@ fn go_on(
     Ok(())
 }
 
-/// Measures CPU per request, which the slowdown is a share of; `None` when stopped.
+/// Measures what burning costs, in a copy that burns much; `None` when stopped.
 fn measure_burn(
     workshop: &Workshop<'_>,
     folder: &CalibrationFolder,
     calibration: &mut Calibration,
 ) -> Result<Option<BurnSize>, Error> {
-    let (run_folder, resumed) = folder.session(BURN_RUN)?;
-    let mut plan = plan_of(workshop, calibration, None, u32::MAX)?;
-    if calibration.setting.placebo && !resumed {
-        let wanted = Rehearsed { placebo: true, warm_up: false };
-        plan = session::rehearse(workshop, &plan, &run_folder, wanted)?;
-        let setting = &mut calibration.setting;
-        (setting.slice, setting.slices) = (plan.throughput.slice, plan.throughput.slices);
-        setting.guard = Some(plan.design.guard);
-        folder.write(calibration)?;
+    let mut pilot = numbers::FIRST_PILOT;
+    for round in 0..PILOTS {
+        let (run_folder, resumed) = folder.session(&format!("{BURN_RUN}-{round}"))?;
+        let plan = match resumed {
+            true => run_folder.read_run()?.plan,
+            false => {
+                let mut plan = plan_of(workshop, calibration, Part::Size(pilot))?;
+                if calibration.setting.placebo && round == 0 {
+                    let wanted = Rehearsed { placebo: true, warm_up: false };
+                    plan = session::rehearse(workshop, &plan, &run_folder, wanted)?;
+                    let setting = &mut calibration.setting;
+                    (setting.slice, setting.slices) = (plan.throughput.slice, plan.throughput.slices);
+                    setting.guard = Some(plan.design.guard);
+                    folder.write(calibration)?;
+                }
+                plan
+            }
+        };
+        let finished = session::measure(workshop, &plan, &run_folder, resumed)?;
+        if finished.stopped {
+            return Ok(None);
+        }
+        let slowdown = calibration.setting.slowdown;
+        match numbers::burn_size(&finished.run, &finished.blocks, pilot, slowdown) {
+            Some(numbers::Pilot::Size(burn)) => {
+                if !workshop.common.quiet {
+                    eprintln!("{}", dyno_report::burn_words(&burn, slowdown));
+                }
+                return Ok(Some(burn));
+            }
+            Some(numbers::Pilot::Again(loops)) => pilot = loops,
+            // Disturbed blocks don't count: once more.
+            None => {}
+        }
     }
-    let finished = session::measure(workshop, &plan, &run_folder, resumed)?;
-    if finished.stopped {
-        return Ok(None);
-    }
-    let analysis = analyse(&finished.run, &finished.blocks);
-    let cpu = analysis.results.iter().find(|one| one.metric == Metric::CpuPerRequest);
-    let Some(cpu) = cpu else {
-        let why = format!("{}: its CPU time per request couldn't be measured", calibration.setting.stack);
-        return Err(LabError::NothingToMeasure(why).into());
-    };
-    let burn = numbers::burn_size(cpu.estimate, cpu.blocks, calibration.setting.slowdown);
-    if !workshop.common.quiet {
-        eprintln!(
-            "a request costs {:.1} us of CPU over {} blocks: burn={}us is {:.2} % of it",
-            burn.cpu_us,
-            burn.blocks,
-            burn.burn_us,
-            burn.share * 100.0
-        );
-    }
-    Ok(Some(burn))
+    let why = format!(
+        "{}: what burning costs couldn't be measured in {PILOTS} tries, for something else was at work, or CPU time can't be read",
+        calibration.setting.stack
+    );
+    Err(LabError::NothingToMeasure(why).into())
 }
 
-/// The plan of a session, or of the run in which the slowdown's size is measured.
-fn plan_of(
-    workshop: &Workshop<'_>,
-    calibration: &Calibration,
-    session: Option<(SessionKind, BurnSize)>,
-    index: u32,
-) -> Result<Plan, Error> {
+/// What a plan is for.
+enum Part {
+    /// What so many loops cost.
+    Size(u32),
+    /// A session: its kind, the slowed copy's loops, its number.
+    Session(SessionKind, u32, u32),
+}
+
+/// The plan of a session, or of a run in which the slowdown's size is measured.
+fn plan_of(workshop: &Workshop<'_>, calibration: &Calibration, part: Part) -> Result<Plan, Error> {
     let setting = &calibration.setting;
-    let other = session.map(|(kind, burn)| match kind {
-        SessionKind::Aa => setting.stack.twin(),
-        SessionKind::Ab => burning(&setting.stack, burn.burn_us),
-    });
+    let (name, other, index) = match part {
+        Part::Size(loops) => (BURN_RUN, burning(&setting.stack, loops), u32::MAX),
+        Part::Session(kind @ SessionKind::Aa, _, index) => (kind.slug(), setting.stack.twin(), index),
+        Part::Session(kind @ SessionKind::Ab, loops, index) => {
+            (kind.slug(), burning(&setting.stack, loops), index)
+        }
+    };
     let mut plan = Duet {
-        name: session.map_or(BURN_RUN, |(kind, _)| kind.slug()).to_owned(),
-        stacks: other.into_iter().chain([setting.stack.clone()]).collect(),
+        name: name.to_owned(),
+        stacks: vec![other, setting.stack.clone()],
         operations: vec![setting.operation],
         capacity: workshop.default_plan()?.capacity,
         connections: setting.connections,
@@ -227,15 +244,15 @@ fn plan_of(
     plan.throughput.slices = setting.slices;
     plan.design.warm_up = setting.warm_up;
     plan.design.guard = setting.guard.unwrap_or(plan.design.guard);
-    if session.is_none() {
+    if matches!(part, Part::Size(_)) {
         plan.design.looks = false;
         (plan.design.blocks, plan.design.most_blocks) = (setting.burn_blocks, setting.burn_blocks);
     }
     Ok(plan)
 }
 
-fn burning(stack: &StackName, us: u32) -> StackName {
-    StackName { variant: Variant { burn_us: Some(us), ..stack.variant.clone() }, ..stack.clone() }
+fn burning(stack: &StackName, loops: u32) -> StackName {
+    StackName { variant: Variant { burn: Some(loops), ..stack.variant.clone() }, ..stack.clone() }
 }
 
 /// Writes `calibration.md`, prints the tables or the JSON object.

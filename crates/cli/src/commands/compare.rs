@@ -29,6 +29,8 @@ const LATENCY_SLICES: std::ops::RangeInclusive<u32> = 8..=32;
 /// Length of an open-loop slice, and the beginning of every slice that isn't counted.
 const LATENCY_SLICE: Duration = Duration::from_millis(500);
 const GUARD: Duration = Duration::from_millis(50);
+/// Fewest connections of a saturated closed loop for each worker process.
+const WORKER_CONNECTIONS: u32 = 8;
 /// Blocks of the last look, and some that a disturbance may take.
 const MOST_BLOCKS: u32 = 60;
 
@@ -42,8 +44,8 @@ pub struct Duet {
     pub operations: Vec<Operation>,
     /// The same for all stacks without a variant.
     pub capacity: Capacity,
-    /// Connections of the saturated closed loop.
-    pub connections: u32,
+    /// Connections of the saturated closed loop; `None` for [`saturating`].
+    pub connections: Option<u32>,
     /// More connections that never send.
     pub idle: u32,
     /// Offered rate of open-loop slices, for the operations that have any.
@@ -59,6 +61,7 @@ pub struct Duet {
 impl Duet {
     /// The plan that measures it.
     pub fn plan(self) -> Plan {
+        let connections = self.connections.unwrap_or_else(|| saturating(&self.stacks, &self.capacity));
         let baseline = self.stacks.last().cloned().unwrap_or_else(|| self.stacks[0].clone());
         let canary = self.canary.then(|| baseline.twin()).filter(|twin| !self.stacks.contains(twin));
         let slices = latency_slices(self.rates.values());
@@ -84,7 +87,7 @@ impl Duet {
                 rehearsal: None,
             },
             throughput: Throughput {
-                connections: self.connections,
+                connections,
                 idle: self.idle,
                 slice: Span::milliseconds(250),
                 slices: SLICES,
@@ -99,6 +102,19 @@ impl Duet {
             stacks: self.stacks.into_iter().chain(canary).collect(),
         }
     }
+}
+
+/// Connections that saturate the stack with the most workers: as many as it has threads, and eight for each worker, for the kernel
+/// deals connections out at random and no worker may go without. More would only wait in line: answers come later, so that
+/// more of each slice's beginning must be left out and slices must be longer (`docs/design/2026-11-26-sessions.md`).
+/// G8 tells when they were too few.
+fn saturating(stacks: &[StackName], capacity: &Capacity) -> u32 {
+    let connections = stacks.iter().map(|stack| {
+        let variant = &stack.variant;
+        let threads = variant.threads.unwrap_or(capacity.threads);
+        variant.workers.unwrap_or(capacity.workers) * threads.max(WORKER_CONNECTIONS)
+    });
+    connections.max().unwrap_or(WORKER_CONNECTIONS)
 }
 
 /// Open-loop slices of a block: enough for the p99 of every rate that can have it in time.
@@ -167,6 +183,18 @@ pub fn compare(common: &Common, options: &CompareOptions) -> Result<ExitCode, Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_saturate_the_stack_with_the_most_workers() {
+        let capacity = Capacity { workers: 2, threads: 4, connections: 8, task_workers: true };
+        let of = |names: &[&str]| {
+            let stacks: Vec<StackName> = names.iter().map(|name| name.parse().unwrap()).collect();
+            saturating(&stacks, &capacity)
+        };
+        assert_eq!(of(&["flask/gunicorn", "flask/waitress"]), 16, "eight for each worker");
+        assert_eq!(of(&["flask/gunicorn:workers=4", "flask/gunicorn"]), 32);
+        assert_eq!(of(&["flask/gunicorn:threads=20", "flask/gunicorn"]), 40, "as many as it has threads");
+    }
 
     #[test]
     fn slices_suffice_for_p99_where_that_takes_no_longer_than_a_quarter_of_a_minute() {

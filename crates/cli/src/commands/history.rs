@@ -183,7 +183,7 @@ fn interrupted(run: &Run, blocks: &[Block]) -> Option<String> {
 fn is_wanted(stack: &StackName, patterns: &[StackPattern]) -> bool {
     if patterns.is_empty() {
         let variant = &stack.variant;
-        return !variant.twin && !variant.base && variant.burn_us.is_none();
+        return !variant.twin && !variant.base && variant.burn.is_none();
     }
     let means = |pattern: &&StackPattern| {
         pattern.words().variant == stack.variant

@@ -88,7 +88,7 @@ fn plan_of(workshop: &Workshop<'_>, options: &ScaleOptions) -> Result<Plan, Erro
         stacks,
         operations: vec![options.operation],
         capacity: workshop.default_plan()?.capacity,
-        connections: options.connections,
+        connections: Some(options.connections),
         idle: 0,
         rates: BTreeMap::new(),
         budget: options.budget,

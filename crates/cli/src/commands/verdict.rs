@@ -209,7 +209,7 @@ fn plan_of(
         stacks: one.stacks.clone(),
         operations: one.operations.clone(),
         capacity: default.capacity,
-        connections: default.throughput.connections,
+        connections: None,
         idle: 0,
         rates: one.rates.clone(),
         budget: record.budget,

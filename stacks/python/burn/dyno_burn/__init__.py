@@ -1,13 +1,14 @@
-"""A known slowdown before an app, for calibration: each request burns some CPU time before the app sees it.
+"""A known slowdown before an app, for calibration: each request does some useless work first.
 
-DYNO_BURN_US says how many microseconds of CPU time of the thread, DYNO_BURN_MODULE which app (`module:name`).
+DYNO_BURN_LOOPS says how many turns of an empty loop, DYNO_BURN_MODULE which app (`module:name`). A fixed
+amount of work and not of time: it takes the same share of a request however fast the machine is at that
+moment, and asks the kernel for no clock.
 """
 
 import os
-import time
 from importlib import import_module
 
-BURN_NS = int(os.environ["DYNO_BURN_US"]) * 1000
+LOOPS = int(os.environ["DYNO_BURN_LOOPS"])
 
 
 def load():
@@ -16,6 +17,5 @@ def load():
 
 
 def burn():
-    end = time.thread_time_ns() + BURN_NS
-    while time.thread_time_ns() < end:
+    for _ in range(LOOPS):
         pass
