@@ -20,7 +20,7 @@ const GUARD_S: f64 = 0.03;
 const GUARD_P99S: f64 = 3.0;
 /// Slices are lengthened up to this for the sake of their guard, in seconds, where no placebo chooses.
 const LONGEST_S: f64 = 2.0;
-/// What starting and stopping one stack in a block takes, about, in seconds.
+/// What starting and ending one stack in a block takes, about, in seconds, where no trace tells.
 const START_S: f64 = 3.0;
 /// How much blocks differ by what a fresh start changes, as a log-ratio, about: the traces, of processes started once, can't tell.
 const BETWEEN_SD: f64 = 0.01;
@@ -43,18 +43,25 @@ pub fn choose(plan: &Plan, traces: &[Trace]) -> Plan {
         .fold(0.0, f64::max);
     let guard_s = (GUARD_P99S * p99_us / 1e6).max(GUARD_S);
     if let Some(placebo) = traces.iter().find(|one| one.purpose == TracePurpose::Placebo) {
-        slices(&mut chosen, placebo, guard_s, &mut choice);
+        slices(&mut chosen, placebo, (guard_s, start_s(traces)), &mut choice);
     }
     chosen.design.rehearsal = Some(choice);
     chosen
 }
 
+/// What starting and ending a stack takes in the mean, in seconds. Stacks that are up together start at the same time, so with several CPUs
+/// for them it is less.
+fn start_s(traces: &[Trace]) -> f64 {
+    let known: Vec<f64> = traces.iter().filter_map(|one| Some(one.start?.0.as_secs_f64())).collect();
+    if known.is_empty() { START_S } else { known.iter().sum::<f64>() / known.len() as f64 }
+}
+
 /// Length and number of slices, and their guard.
-fn slices(plan: &mut Plan, placebo: &Trace, guard_s: f64, choice: &mut Choice) {
+fn slices(plan: &mut Plan, placebo: &Trace, (guard_s, start_s): (f64, f64), choice: &mut Choice) {
     let operations = plan.operations.len().max(1) as f64;
     let warm_up_s = plan.design.warm_up.0.as_secs_f64();
     // Of a block's time outside its slices, the part of two stacks and one operation, which is what the placebo's blocks have.
-    let setup_s = (START_S + warm_up_s) * 2.0 / operations;
+    let setup_s = (start_s + warm_up_s) * 2.0 / operations;
     let setting =
         Setting { bin_s: BIN_MS as f64 / 1e3, guard_s, setup_s, between_sd: BETWEEN_SD, quads: None };
     let slice_s = match calibrate(&placebo.counts, setting) {
@@ -88,7 +95,7 @@ fn slices(plan: &mut Plan, placebo: &Trace, guard_s: f64, choice: &mut Choice) {
     if let Some(latency) = &mut plan.latency {
         latency.slice = latency.slice.max(span(4.0 * guard_s));
     }
-    fit(plan, choice);
+    fit(plan, start_s, choice);
     choice.words.push(format!(
         "the first {:.0} ms of each slice aren't counted: three times the slowest p99, at least 30 ms, at most a quarter",
         guard_s * 1e3
@@ -96,13 +103,13 @@ fn slices(plan: &mut Plan, placebo: &Trace, guard_s: f64, choice: &mut Choice) {
 }
 
 /// Takes slices from a block until the fewest blocks fit into the budget: long slices would else make blocks that no look comes after.
-fn fit(plan: &mut Plan, choice: &mut Choice) {
+fn fit(plan: &mut Plan, start_s: f64, choice: &mut Choice) {
     let stacks = plan.stacks.len() as f64;
     let each_s = stacks * plan.operations.len() as f64 * plan.throughput.slice.0.as_secs_f64();
     let latency_s = plan.latency.as_ref().map_or(0.0, |latency| {
         stacks * latency.rates.len() as f64 * f64::from(latency.slices) * latency.slice.0.as_secs_f64()
     });
-    let other_s = stacks * (START_S + plan.design.warm_up.0.as_secs_f64()) + latency_s;
+    let other_s = stacks * (start_s + plan.design.warm_up.0.as_secs_f64()) + latency_s;
     let block_s = plan.design.budget.0.as_secs_f64() * BLOCKS_SHARE / f64::from(plan.design.blocks.max(1));
     // Whole quads: an even number.
     let slices = (((block_s - other_s) / each_s / 2.0).max(0.0) as u32 * 2).max(FEWEST_SLICES);
@@ -187,7 +194,15 @@ mod tests {
 
     fn trace(purpose: TracePurpose, counts: Vec<u64>, p99_us: f64) -> Trace {
         let stack: StackName = "flask/gunicorn".parse().unwrap();
-        Trace { purpose, stack, operation: Operation::Types, warm_up: Span::seconds(2), counts, p99_us }
+        Trace {
+            purpose,
+            stack,
+            operation: Operation::Types,
+            start: None,
+            warm_up: Span::seconds(2),
+            counts,
+            p99_us,
+        }
     }
 
     /// A minute that is fast for half a second and slow for half a second: short slices see it as a difference.
@@ -250,6 +265,20 @@ mod tests {
         assert_eq!(tiny.throughput.slices, 4);
         let warning = &tiny.design.rehearsal.unwrap().warnings[0];
         assert_eq!(warning.id, "budget");
+    }
+
+    #[test]
+    fn stacks_that_start_fast_leave_time_for_slices() {
+        let mut plan = plan();
+        plan.latency = None;
+        plan.throughput.slices = 64;
+        plan.design.budget = Span::seconds(300);
+        let slices = |start| {
+            let trace = Trace { start, ..trace(TracePurpose::Placebo, Vec::new(), 5_000.0) };
+            choose(&plan, &[trace]).throughput.slices
+        };
+        let (fast, slow) = (slices(Some(Span::seconds(1))), slices(Some(Span::seconds(9))));
+        assert!(fast > slices(None) && slices(None) > slow, "{fast} {} {slow}", slices(None));
     }
 
     #[test]

@@ -256,6 +256,8 @@ pub struct Rehearsed {
     pub placebo: bool,
     /// The warm-up of each stack.
     pub warm_up: bool,
+    /// Sessions that it is done for, once: it may take its part of all their budgets.
+    pub sessions: u32,
 }
 
 impl Timing {
@@ -269,7 +271,7 @@ impl Timing {
 
     /// What is left to look at before the first block.
     pub const fn rehearsed(self) -> Rehearsed {
-        Rehearsed { placebo: self.slice.is_none(), warm_up: self.measure_warm_up }
+        Rehearsed { placebo: self.slice.is_none(), warm_up: self.measure_warm_up, sessions: 1 }
     }
 }
 

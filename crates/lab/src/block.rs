@@ -141,7 +141,7 @@ impl<'a> Making<'a, '_> {
         }
         thread::scope(|scope| {
             for one in loaded.into_iter().flatten() {
-                scope.spawn(|| one.running.stop());
+                scope.spawn(|| one.running.end());
             }
         });
         Ok(trials)

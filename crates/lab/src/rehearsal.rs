@@ -1,6 +1,9 @@
 //! Traces before a session: stacks loaded alone, their answers counted in short bins.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use dyno_contract::{Truth, traffic};
 use dyno_model::{
@@ -75,23 +78,28 @@ fn trace(
     order: &TraceOrder,
 ) -> Result<Option<Trace>, LabError> {
     let plan = bench.order.plan;
+    let begin = Instant::now();
     let running = match Running::start(bench, one, database, None, 0, plan.capacity.task_workers) {
         Ok(running) => running,
         Err(LabError::Supervise(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
     let up = running.wait_ready(bench.order.stop).is_ok();
+    let starting = begin.elapsed();
     let requests = traffic(order.operation, &one.name().app, truth, 0);
     let traffic = BTreeMap::from([(order.operation, requests)]);
     let open = || Connections::open(&running, connections_of(plan), plan.throughput.idle, &traffic).ok();
     let seen = up.then(open).flatten().and_then(|mut connections| {
         connections.trace(plan, order.operation, order.warm_up, order.length, bench.order.stop).ok()
     });
-    running.stop();
+    let ending = Instant::now();
+    running.end();
+    let start = Some(Span(starting + ending.elapsed()));
     Ok(seen.map(|(counts, p99_us)| Trace {
         purpose: order.purpose,
         stack: order.stack.clone(),
         operation: order.operation,
+        start,
         warm_up: Span(order.warm_up),
         counts,
         p99_us,

@@ -91,7 +91,7 @@ impl<'a> Stand<'a> {
     pub fn fresh(&mut self, stack: usize, seed: u64) -> Result<Result<f64, String>, LabError> {
         let spin_per_ms = machine::spin_per_ms(SPIN);
         if let Some(old) = self.loaded[stack].take() {
-            old.running.stop();
+            old.running.end();
         }
         let (one, plan) = (&self.prepared[stack], self.bench.order.plan);
         let workers = plan.capacity.task_workers;
@@ -145,7 +145,7 @@ impl<'a> Stand<'a> {
 
     /// Stops all.
     pub(crate) fn stop(self) {
-        self.loaded.into_iter().flatten().for_each(|one| one.running.stop());
+        self.loaded.into_iter().flatten().for_each(|one| one.running.end());
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Trace {
     pub stack: StackName,
     /// What was asked.
     pub operation: Operation,
+    /// What starting its processes and ending them took, which each block spends for each stack; unknown in older records.
+    #[serde(default)]
+    pub start: Option<Span>,
     /// Load before it that isn't in it.
     pub warm_up: Span,
     /// Requests sent in each bin of [`BIN_MS`]; the last bins may lack some.

@@ -175,7 +175,8 @@ fn measure_burn(
             false => {
                 let mut plan = plan_of(workshop, calibration, Part::Size(pilot))?;
                 if calibration.setting.placebo && round == 0 {
-                    let wanted = Rehearsed { placebo: true, warm_up: false };
+                    let wanted =
+                        Rehearsed { placebo: true, warm_up: false, sessions: calibration.order.len() as u32 };
                     plan = session::rehearse(workshop, &plan, &run_folder, wanted)?;
                     let setting = &mut calibration.setting;
                     (setting.slice, setting.slices) = (plan.throughput.slice, plan.throughput.slices);

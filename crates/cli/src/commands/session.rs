@@ -37,7 +37,7 @@ pub fn measure(
 
 /// Longest trace of one stack before a session whose slices it chooses: METHOD's minute.
 const PLACEBO: Duration = Duration::from_secs(60);
-/// Of a budget at most this part is for the placebo.
+/// Of the sessions' budgets at most this part is for the placebo.
 const PLACEBO_SHARE: u32 = 10;
 /// How long answers of the other stacks are looked at, for the guard.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -86,12 +86,13 @@ fn traces_of(plan: &Plan, wanted: Rehearsed) -> Vec<TraceOrder> {
         }));
     }
     if wanted.placebo {
+        let budget = plan.design.budget.0 * wanted.sessions;
         let pairs =
             own.iter().flat_map(|stack| plan.operations.iter().map(move |&operation| (stack, operation)));
         orders.extend(pairs.map(|(stack, operation)| {
             let anchor = **stack == plan.baseline && operation == plan.operations[0];
             let (purpose, length) = match anchor {
-                true => (TracePurpose::Placebo, PLACEBO.min(plan.design.budget.0 / PLACEBO_SHARE)),
+                true => (TracePurpose::Placebo, PLACEBO.min(budget / PLACEBO_SHARE)),
                 false => (TracePurpose::Answers, ANSWERS),
             };
             order(purpose, stack, operation, plan.design.warm_up.0, length)
