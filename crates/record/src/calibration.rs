@@ -129,6 +129,6 @@ mod tests {
         assert!(matches!(open().unwrap().read(), Err(RecordError::Damaged { .. })));
         fs::write(&file, "{\"format\": 999}").unwrap();
         let error = open().unwrap().read().unwrap_err();
-        assert!(error.to_string().contains("reads up to format 1"), "{error}");
+        assert!(error.to_string().contains(&format!("reads up to format {CALIBRATION_FORMAT}")), "{error}");
     }
 }
