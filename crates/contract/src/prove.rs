@@ -75,6 +75,8 @@ struct Prover<'a> {
     subject: Subject<'a>,
     client: Client,
     database_url: &'a str,
+    /// Opened by whoever needs it first.
+    database: Option<postgres::Client>,
     truth: &'a Truth,
     answers: BTreeMap<String, Value>,
     about: BTreeMap<String, String>,
@@ -89,8 +91,15 @@ pub fn prove(
     progress: &mut dyn FnMut(Operation),
 ) -> Proof {
     let client = Client::new(subject.address);
-    let mut prover =
-        Prover { subject, client, database_url, truth, answers: BTreeMap::new(), about: BTreeMap::new() };
+    let mut prover = Prover {
+        subject,
+        client,
+        database_url,
+        database: None,
+        truth,
+        answers: BTreeMap::new(),
+        about: BTreeMap::new(),
+    };
     let mut rows = Vec::new();
     for operation in Operation::ALL {
         progress(operation);
@@ -285,21 +294,28 @@ impl Prover<'_> {
         }
     }
 
-    fn count_contacts(&self) -> Result<i64, String> {
-        let words = |error: postgres::Error| format!("the database: {error}");
-        let mut client = postgres::Client::connect(self.database_url, NoTls).map_err(words)?;
-        Ok(client.query_one("select count(*) from contacts", &[]).map_err(words)?.get(0))
+    fn database(&mut self) -> Result<&mut postgres::Client, String> {
+        let client = match self.database.take().filter(|client| !client.is_closed()) {
+            Some(client) => client,
+            None => postgres::Client::connect(self.database_url, NoTls).map_err(database_words)?,
+        };
+        Ok(self.database.insert(client))
+    }
+
+    fn count_contacts(&mut self) -> Result<i64, String> {
+        let row = self.database()?.query_one("select count(*) from contacts", &[]);
+        Ok(row.map_err(database_words)?.get(0))
     }
 
     /// Takes away what the cases stored, so that every stack sees the same rows and hands out the same numbers.
-    fn restore(&self) -> Result<String, String> {
-        let words = |error: postgres::Error| format!("the database: {error}");
-        let mut client = postgres::Client::connect(self.database_url, NoTls).map_err(words)?;
-        client.execute("delete from contacts where contact_id > $1", &[&self.truth.last()]).map_err(words)?;
+    fn restore(&mut self) -> Result<String, String> {
+        let last = self.truth.last();
+        let client = self.database()?;
+        client.execute("delete from contacts where contact_id > $1", &[&last]).map_err(database_words)?;
         let reset = "select setval('contacts_contact_id_seq', (select max(contact_id) from contacts)), \
             setval('contact_phones_phone_id_seq', (select max(phone_id) from contact_phones)), \
             setval('contact_emails_email_id_seq', (select max(email_id) from contact_emails))";
-        client.batch_execute(reset).map_err(words)?;
+        client.batch_execute(reset).map_err(database_words)?;
         let left = self.count_contacts()?;
         if left == self.truth.len() as i64 {
             Ok(String::new())
@@ -353,11 +369,12 @@ impl Prover<'_> {
 
     /// Many requests at once, each with an answer of its own.
     fn parallel(&self) -> Result<String, String> {
+        let (client, truth) = (&self.client, self.truth);
         let ask = |index: usize| {
-            let offset = index % self.truth.len().max(1);
+            let offset = index % truth.len().max(1);
             let target = format!("/contacts/fetch?limit=3&offset={offset}");
-            let answer = self.client.ask("GET", &target, None)?;
-            let expected = self.truth.page(&Page { limit: 3, offset, starts: String::new() });
+            let answer = client.ask("GET", &target, None)?;
+            let expected = truth.page(&Page { limit: 3, offset, starts: String::new() });
             match difference(&expected, &json_body(&answer)?) {
                 None => Ok(()),
                 Some(found) => Err(format!("{target}: {found}")),
@@ -376,6 +393,10 @@ impl Prover<'_> {
             Some(first) => Err(format!("{} of {PARALLEL} requests at once failed: {first}", failures.len())),
         }
     }
+}
+
+fn database_words(error: postgres::Error) -> String {
+    format!("the database: {error}")
 }
 
 fn json_body(answer: &Answer) -> Result<Value, String> {

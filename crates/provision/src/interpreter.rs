@@ -1,7 +1,7 @@
 //! Python interpreters: those of the user's settings, of this machine, and of the cache.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fmt, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -136,11 +136,16 @@ fn candidates() -> Vec<PathBuf> {
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".pyenv")));
     let versions = pyenv.and_then(|root| fs::read_dir(root.join("versions")).ok());
     folders.extend(versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin")));
+    // Most have several names in a folder, and some folders have several names; each question costs a start.
+    let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for folder in folders.iter().filter(|folder| !folder.ends_with("shims")) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_some_and(is_interpreter) {
-                found.push(entry.path());
+            let path = entry.path();
+            if entry.file_name().to_str().is_some_and(is_interpreter)
+                && fs::canonicalize(&path).is_ok_and(|real| seen.insert(real))
+            {
+                found.push(path);
             }
         }
     }

@@ -71,7 +71,8 @@ impl Duet {
             title: names.join(" against "),
             baseline,
             interpreter: None,
-            capacity: self.capacity,
+            // They would only cost each block their start: no operation on tasks is timed.
+            capacity: Capacity { task_workers: false, ..self.capacity },
             data: Data { contacts: 10_000, seed: 1 },
             pooler: None,
             design: Design {
