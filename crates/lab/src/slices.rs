@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
@@ -37,6 +37,9 @@ pub struct Loaded<'a> {
 /// Open connections to a stack, and its requests with the bytes of each right answer.
 pub struct Connections {
     engine: Engine,
+    address: SocketAddr,
+    /// As many as the engine has.
+    count: u32,
     /// Open and silent, through all slices.
     _idle: Vec<TcpStream>,
     requests: BTreeMap<Operation, Vec<Request>>,
@@ -101,7 +104,23 @@ impl Connections {
                 .map_err(|error| format!("an idle connection: {error}"))
         };
         let idle = (0..idle).map(silent).collect::<Result<_, _>>()?;
-        Ok(Connections { engine, _idle: idle, requests, gaps: Vec::new() })
+        Ok(Connections {
+            engine,
+            address: running.address,
+            count: connections,
+            _idle: idle,
+            requests,
+            gaps: Vec::new(),
+        })
+    }
+
+    /// New connections in the place of those that are open. The kernel deals connections out to a server's workers by chance, which can
+    /// move throughput by a third for as long as they are kept: each slice draws anew, so that a block has the mean of many draws and
+    /// not one that looks like a difference between stacks (docs/design/2026-11-26-sessions.md).
+    fn deal_anew(&mut self) -> Result<(), LoadError> {
+        // It opens none before its slice does: the old ones are closed by then, for a server may have a limit.
+        self.engine = Engine::new(Target::Tcp(self.address), self.count, options())?;
+        Ok(())
     }
 
     /// Pacing over all open-loop slices.
@@ -256,6 +275,7 @@ impl Slicer<'_> {
         work: &SlicePlan,
         at: &mut dyn FnMut(Mark),
     ) -> Result<(SliceLoad, SliceOutcome), LoadError> {
+        subject.deal_anew()?;
         let Connections { engine, requests, gaps, .. } = subject;
         let requests = &requests[&work.operation];
         let (plan, stop, guard) = (self.plan, self.stop, self.plan.design.guard.0);
