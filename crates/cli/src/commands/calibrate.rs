@@ -24,8 +24,8 @@ use crate::{
     stop::STOP,
 };
 
-/// Blocks of a pilot: it takes some 40 % of a request, so that four say the size of a small slowdown to a tenth or so.
-const BURN_BLOCKS: u32 = 4;
+/// Blocks of a pilot: it takes some 40 % of a request, so that eight say the size of a small slowdown to a fifth or so on a noisy machine.
+const BURN_BLOCKS: u32 = 8;
 /// Pilots that are tried: the first guess is of no stack in particular, the second rests on it.
 const PILOTS: u32 = 4;
 /// The runs in which the slowdown's size is measured: `size-0` and, where its loops were too few or too many, more.
@@ -177,11 +177,16 @@ fn measure_burn(
                 if calibration.setting.placebo && round == 0 {
                     let wanted =
                         Rehearsed { placebo: true, warm_up: false, sessions: calibration.order.len() as u32 };
-                    plan = session::rehearse(workshop, &plan, &run_folder, wanted)?;
+                    // Of the sessions' plan, whose fewest blocks must fit into a budget.
+                    let wide =
+                        plan_of(workshop, calibration, Part::Session(SessionKind::Ab, pilot, u32::MAX))?;
+                    let chosen = session::rehearse(workshop, &wide, &run_folder, wanted)?;
                     let setting = &mut calibration.setting;
-                    (setting.slice, setting.slices) = (plan.throughput.slice, plan.throughput.slices);
-                    setting.guard = Some(plan.design.guard);
+                    (setting.slice, setting.slices) = (chosen.throughput.slice, chosen.throughput.slices);
+                    setting.guard = Some(chosen.design.guard);
                     folder.write(calibration)?;
+                    plan = plan_of(workshop, calibration, Part::Size(pilot))?;
+                    plan.design.rehearsal = chosen.design.rehearsal;
                 }
                 plan
             }
