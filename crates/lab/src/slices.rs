@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
@@ -24,7 +24,9 @@ use dyno_supervise::machine::MachineClock;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{broker::Broker, database::Database, server_stats::UwsgiStats, up::Running};
+use crate::{
+    block::connections_of, broker::Broker, database::Database, server_stats::UwsgiStats, up::Running,
+};
 
 /// A stack under load: its connections, and the proven bytes of each answer.
 pub struct Loaded<'a> {
@@ -37,9 +39,6 @@ pub struct Loaded<'a> {
 /// Open connections to a stack, and its requests with the bytes of each right answer.
 pub struct Connections {
     engine: Engine,
-    address: SocketAddr,
-    /// As many as the engine has.
-    count: u32,
     /// Open and silent, through all slices.
     _idle: Vec<TcpStream>,
     requests: BTreeMap<Operation, Vec<Request>>,
@@ -104,22 +103,15 @@ impl Connections {
                 .map_err(|error| format!("an idle connection: {error}"))
         };
         let idle = (0..idle).map(silent).collect::<Result<_, _>>()?;
-        Ok(Connections {
-            engine,
-            address: running.address,
-            count: connections,
-            _idle: idle,
-            requests,
-            gaps: Vec::new(),
-        })
+        Ok(Connections { engine, _idle: idle, requests, gaps: Vec::new() })
     }
 
     /// New connections in the place of those that are open. The kernel deals connections out to a server's workers by chance, which can
     /// move throughput by a third for as long as they are kept: each slice draws anew, so that a block has the mean of many draws and
     /// not one that looks like a difference between stacks (docs/design/2026-11-26-sessions.md).
-    fn deal_anew(&mut self) -> Result<(), LoadError> {
+    fn deal_anew(&mut self, running: &Running<'_>, connections: u32) -> Result<(), LoadError> {
         // It opens none before its slice does: the old ones are closed by then, for a server may have a limit.
-        self.engine = Engine::new(Target::Tcp(self.address), self.count, options())?;
+        self.engine = Engine::new(Target::Tcp(running.address), connections, options())?;
         Ok(())
     }
 
@@ -239,6 +231,7 @@ impl Slicer<'_> {
         work: &SlicePlan,
     ) -> Result<Slice, String> {
         let Loaded { running, connections } = subject;
+        connections.deal_anew(running, connections_of(self.plan)).map_err(|error| error.to_string())?;
         let usage_before = running.usage();
         let at_ns = self.begin.elapsed().as_nanos() as u64;
         let mut counters = Vec::new();
@@ -275,7 +268,6 @@ impl Slicer<'_> {
         work: &SlicePlan,
         at: &mut dyn FnMut(Mark),
     ) -> Result<(SliceLoad, SliceOutcome), LoadError> {
-        subject.deal_anew()?;
         let Connections { engine, requests, gaps, .. } = subject;
         let requests = &requests[&work.operation];
         let (plan, stop, guard) = (self.plan, self.stop, self.plan.design.guard.0);

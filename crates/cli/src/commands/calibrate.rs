@@ -24,7 +24,7 @@ use crate::{
     stop::STOP,
 };
 
-/// Blocks of a pilot: it takes some 40 % of a request, so that eight say the size of a small slowdown to a fifth or so on a noisy machine.
+/// Blocks of a pilot: as few as a session has. The size's interval says whether they were enough.
 const BURN_BLOCKS: u32 = 8;
 /// Pilots that are tried: the first guess is of no stack in particular, the second rests on it.
 const PILOTS: u32 = 4;
