@@ -9,8 +9,9 @@ use dyno_model::{
 };
 
 use crate::{
-    filter::{Disturbance, FOREIGN},
+    filter::Disturbance,
     statistics::mean,
+    weights::{FULL, weights},
 };
 
 /// All that the blocks say about one stack and operation.
@@ -23,6 +24,8 @@ pub struct Cell {
     pub latency: Vec<Option<Open>>,
     /// Slices left out for foreign CPU, and slices in all.
     pub dropped: (usize, usize),
+    /// Slices of quads that count less than half, because the CPUs' speed changed in them.
+    pub uneven: usize,
     /// Counts over all slices, those left out too.
     pub counts: Counts,
     /// What happened to connections, in all slices.
@@ -37,7 +40,8 @@ pub struct Cell {
     pub latency_trend: Vec<Option<f64>>,
 }
 
-/// Closed-loop slices of a block added up.
+/// Closed-loop slices of a block added up, each times its weight: ratios of `completed`, `window_ns` and CPU times mean something, they
+/// themselves don't.
 #[derive(Clone, Debug, Default)]
 pub struct Closed {
     pub completed: u64,
@@ -76,22 +80,24 @@ pub struct Open {
 /// Adds up what the blocks say.
 pub fn cells(run: &Run, blocks: &[&Block]) -> Vec<Cell> {
     let mut cells = Vec::new();
+    let blocks: Vec<(&Block, Vec<Vec<u64>>)> = blocks.iter().map(|&block| (block, weights(block))).collect();
     for &operation in &run.plan.operations {
         for prepared in &run.prepared {
-            cells.push(Cell::of(run, &prepared.stack, operation, blocks));
+            cells.push(Cell::of(run, &prepared.stack, operation, &blocks));
         }
     }
     cells
 }
 
 impl Cell {
-    fn of(run: &Run, stack: &StackName, operation: Operation, blocks: &[&Block]) -> Self {
+    fn of(run: &Run, stack: &StackName, operation: Operation, blocks: &[(&Block, Vec<Vec<u64>>)]) -> Self {
         let mut cell = Self {
             stack: stack.clone(),
             operation,
             throughput: Vec::new(),
             latency: Vec::new(),
             dropped: (0, 0),
+            uneven: 0,
             counts: Counts::default(),
             connections: ConnectionCounts::default(),
             pacing: Vec::new(),
@@ -101,16 +107,17 @@ impl Cell {
         };
         let guard_ns = run.plan.design.guard.0.as_nanos() as u64;
         let mut trial_pacing = Vec::new();
-        for block in blocks {
+        for (block, weights) in blocks {
             // A trial that failed in the block says nothing about it; several trials are those of pairs.
-            let trials: Vec<&Trial> = block
+            let trials: Vec<(&Trial, &[u64])> = block
                 .trials
                 .iter()
-                .filter(|trial| trial.stack == *stack && trial.failure.is_none())
+                .zip(weights.iter().map(Vec::as_slice))
+                .filter(|(trial, _)| trial.stack == *stack && trial.failure.is_none())
                 .collect();
             cell.add_block(&trials, guard_ns);
             trial_pacing
-                .extend(trials.iter().filter_map(|trial| trial.pacing).map(|pacing| pacing.a_squared));
+                .extend(trials.iter().filter_map(|(trial, _)| trial.pacing).map(|pacing| pacing.a_squared));
         }
         if cell.pacing.is_empty() && cell.latency.iter().any(Option::is_some) {
             (cell.pacing, cell.pacing_of_trials) = (trial_pacing, true);
@@ -118,22 +125,24 @@ impl Cell {
         cell
     }
 
-    fn add_block(&mut self, trials: &[&Trial], guard_ns: u64) {
+    fn add_block(&mut self, trials: &[(&Trial, &[u64])], guard_ns: u64) {
         let (mut closed, mut open) = (None, None);
         let (mut rate_trends, mut latency_trends) = (Vec::new(), Vec::new());
-        for trial in trials {
+        for (trial, weights) in trials {
             let (mut closed_slices, mut open_slices) = (Vec::new(), Vec::new());
-            for slice in trial.slices.iter().filter(|slice| slice.operation == self.operation) {
+            let slices = trial.slices.iter().zip(*weights);
+            for (slice, &weight) in slices.filter(|(slice, _)| slice.operation == self.operation) {
                 self.counts += slice.outcome.counts;
                 self.connections += slice.outcome.connections;
                 self.dropped.1 += 1;
-                if foreign_share(slice) > FOREIGN {
+                if weight == 0 {
                     self.dropped.0 += 1;
                     continue;
                 }
+                self.uneven += usize::from(weight < FULL / 2);
                 match slice.load {
                     SliceLoad::Closed { .. } => {
-                        add_closed(closed.get_or_insert_default(), slice, guard_ns);
+                        add_closed(closed.get_or_insert_default(), slice, weight, guard_ns);
                         closed_slices.push(slice);
                     }
                     SliceLoad::Open { rate, .. } => {
@@ -211,14 +220,14 @@ pub fn foreign_share(slice: &Slice) -> f64 {
     Disturbance { foreign_ns, steal_ns, length_ns: slice.outcome.window_ns }.share()
 }
 
-fn add_closed(sum: &mut Closed, slice: &Slice, guard_ns: u64) {
+fn add_closed(sum: &mut Closed, slice: &Slice, weight: u64, guard_ns: u64) {
     let role = |name: &str| slice.cpu_ns.get(name).copied().unwrap_or(0);
-    sum.completed += slice.outcome.window_completed;
-    sum.window_ns += slice.outcome.window_ns;
-    sum.stack_cpu_ns += role("server") + role("front");
-    sum.database_cpu_ns += role("database");
+    sum.completed += weight * slice.outcome.window_completed;
+    sum.window_ns += weight * slice.outcome.window_ns;
+    sum.stack_cpu_ns += weight * (role("server") + role("front"));
+    sum.database_cpu_ns += weight * role("database");
     sum.memory_bytes = sum.memory_bytes.max(slice.usage.memory_bytes);
-    sum.generator += generator(slice, guard_ns);
+    sum.generator += generator(slice, guard_ns).times(weight);
 }
 
 fn add_open(sum: &mut Open, slice: &Slice, rate_per_s: f64, guard_ns: u64) {
@@ -240,6 +249,18 @@ fn generator(slice: &Slice, guard_ns: u64) -> Generator {
         length_ns: outcome.window_ns + guard_ns,
         in_flight_ns: outcome.in_flight_ns,
         latency_sum_ns: outcome.latency_sum_ns,
+    }
+}
+
+impl Generator {
+    fn times(self, weight: u64) -> Self {
+        Self {
+            cpu_ns: weight * self.cpu_ns,
+            wait_ns: weight * self.wait_ns,
+            length_ns: weight * self.length_ns,
+            in_flight_ns: weight * self.in_flight_ns,
+            latency_sum_ns: weight * self.latency_sum_ns,
+        }
     }
 }
 

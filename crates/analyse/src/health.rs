@@ -76,6 +76,7 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     failures(&mut health, blocks);
     machine(&mut health, blocks);
     dropped(&mut health, cells);
+    uneven(&mut health, cells);
     if run.cpus.generator == run.cpus.database {
         health.flags.push((0, "database and generator share CPUs".to_owned()));
     }
@@ -164,6 +165,20 @@ fn dropped(health: &mut Health, cells: &[Cell]) {
         "run".to_owned(),
         text,
         "stop what else runs on this machine, or run again at a quieter time",
+    );
+}
+
+/// Quads in which the CPUs' speed changed.
+fn uneven(health: &mut Health, cells: &[Cell]) {
+    let (uneven, all) = cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.uneven, sum.1 + cell.dropped.1));
+    if uneven * 10 < all || all == 0 {
+        return;
+    }
+    health.warn(
+        "uneven_speed",
+        "run".to_owned(),
+        format!("the CPUs' speed changed around {uneven} of {all} slices, which count less for it"),
+        "another system shares the cores; a machine of your own needs less time for the same interval",
     );
 }
 

@@ -27,7 +27,7 @@ const NOISY: f64 = 0.05;
 pub struct Setting {
     /// Length of a bin of the trace, in seconds; 0.025.
     pub bin_s: f64,
-    /// Guard at each slice's beginning, in seconds: `max(0.03, 3 × p99)`.
+    /// Guard at each slice's beginning, in seconds: `max(0.01, 3 × p99)`.
     pub guard_s: f64,
     /// Time of a block outside its slices, in seconds.
     pub setup_s: f64,

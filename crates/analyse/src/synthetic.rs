@@ -157,6 +157,7 @@ fn slice(operation: Operation, load: SliceLoad, outcome: SliceOutcome) -> Slice 
         ]),
         usage: Usage { memory_bytes: 90 << 20, ..Usage::default() },
         machine: MachineSample::default(),
+        speed: None,
         server_stats: None,
     }
 }

@@ -116,6 +116,7 @@ mod tests {
                 throughput: Vec::new(),
                 latency: Vec::new(),
                 dropped: (0, 0),
+                uneven: 0,
                 counts: Counts::default(),
                 connections: dyno_model::load::ConnectionCounts::default(),
                 pacing: Vec::new(),

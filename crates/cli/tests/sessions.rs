@@ -156,12 +156,27 @@ fn a_calibration_goes_on_in_the_middle_of_a_session() {
     let folder = stop_when(&bench, &[&arguments[..], &short].concat(), ready);
     let begun = second(&folder).unwrap();
     let before = blocks(&begun);
+    let json =
+        |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let slice = json(&begun.join("blocks/0000.json"))["trials"][1]["slices"][0].clone();
+    let speed = |end: &str| slice["speed"][end].as_f64().unwrap_or(0.0);
+    assert!(speed("before") > 0.0 && speed("after") > 0.0, "short slices know the CPUs' speed: {slice}");
+    // As an older dyno with other rules might have judged the first session.
+    let mut kept = json(&folder.join("calibration.json"));
+    let judged = kept["sessions"][0]["blocks"].take();
+    kept["sessions"][0]["blocks"] = 999.into();
+    fs::write(folder.join("calibration.json"), kept.to_string()).unwrap();
     let output = bench.dyno(&["calibrate", "--resume", folder.to_str().unwrap(), "--format", "json"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said: CalibrationOutput = serde_json::from_slice(&output.stdout).unwrap();
     assert!(said.complete && blocks(&begun) > before, "{}", text(&output.stdout));
     let calibration = &said.calibration;
     assert_eq!(calibration.sessions.len(), 2);
+    assert_eq!(
+        u64::from(calibration.sessions[0].blocks),
+        judged.as_u64().unwrap(),
+        "judged again from its record"
+    );
     assert_eq!(calibration.setting.slice, Span::milliseconds(100), "nothing chooses what was given");
     let burn = calibration.burn.unwrap();
     assert!((burn.share - 2.0).abs() < 0.1, "{burn:?}");

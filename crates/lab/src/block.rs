@@ -1,6 +1,7 @@
 //! One block: fresh processes for every stack, warm-up, slices in balanced random order, and an end.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     thread,
     time::{Duration, Instant},
@@ -108,6 +109,8 @@ impl<'a> Making<'a, '_> {
         let mut loaded = self.start(group, &mut trials, rng)?;
         let slicer = Slicer {
             plan: self.bench.order.plan,
+            server_cpus: &self.bench.cpus.server,
+            speed: Cell::default(),
             database: self.work.database,
             broker: self.bench.started_broker(),
             seed: self.seed,

@@ -1,6 +1,7 @@
 //! One slice on one stack, all others idle, with what everybody used meanwhile.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     net::TcpStream,
     path::PathBuf,
@@ -15,12 +16,12 @@ use dyno_model::{
     child::Usage,
     load::{Expect, ExpectBody, Pacing, Request, SliceOutcome, Target},
     plan::Plan,
-    record::{MachineSample, ServerStats, Slice, SliceLoad},
+    record::{MachineSample, ServerStats, Slice, SliceLoad, Speed},
     rehearsal::BIN_MS,
     self_check,
 };
 use dyno_plan::{SliceKind, SlicePlan};
-use dyno_supervise::machine::MachineClock;
+use dyno_supervise::machine::{MachineClock, speed_of};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -204,9 +205,19 @@ fn prove(engine: &mut Engine, traffic: &Traffic) -> Result<Request, String> {
     Ok(request)
 }
 
+/// How long the speed of the server's CPUs is looked at between slices.
+const SPEED: Duration = Duration::from_millis(5);
+/// A speed that is no older was seen right before.
+const SPEED_AGE: Duration = Duration::from_millis(30);
+/// Longer slices aren't told by the speed at their ends (docs/design/2026-11-28-speed.md).
+const LONGEST_WITH_SPEED: Duration = Duration::from_millis(250);
+
 /// What all slices of a block share.
 pub struct Slicer<'a> {
     pub plan: &'a Plan,
+    pub server_cpus: &'a [usize],
+    /// The speed that was seen last, and when.
+    pub speed: Cell<Option<(Instant, f64)>>,
     pub database: &'a Database,
     pub broker: Option<&'a Broker>,
     pub seed: u64,
@@ -232,6 +243,8 @@ impl Slicer<'_> {
     ) -> Result<Slice, String> {
         let Loaded { running, connections } = subject;
         connections.deal_anew(running, connections_of(self.plan)).map_err(|error| error.to_string())?;
+        let short = work.kind == SliceKind::Throughput && self.plan.throughput.slice.0 <= LONGEST_WITH_SPEED;
+        let before = short.then(|| self.speed()).flatten();
         let usage_before = running.usage();
         let at_ns = self.begin.elapsed().as_nanos() as u64;
         let mut counters = Vec::new();
@@ -246,7 +259,24 @@ impl Slicer<'_> {
             _ => None,
         };
         let usage = usage_since(&usage_before, &running.usage());
-        Ok(Slice { operation: work.operation, load, at_ns, outcome, cpu_ns, usage, machine, server_stats })
+        let after = short.then(|| self.speed_now()).flatten();
+        let speed = before.zip(after).map(|(before, after)| Speed { before, after });
+        let operation = work.operation;
+        Ok(Slice { operation, load, at_ns, outcome, cpu_ns, usage, machine, speed, server_stats })
+    }
+
+    /// Speed of the server's CPUs; what was seen after the slice before this one will do.
+    fn speed(&self) -> Option<f64> {
+        match self.speed.get() {
+            Some((at, speed)) if at.elapsed() <= SPEED_AGE => Some(speed),
+            _ => self.speed_now(),
+        }
+    }
+
+    fn speed_now(&self) -> Option<f64> {
+        let speed = speed_of(self.server_cpus, SPEED)?;
+        self.speed.set(Some((Instant::now(), speed)));
+        Some(speed)
     }
 
     fn read_counters(&self, running: &Running<'_>, others: &[&Running<'_>]) -> Counters {

@@ -1,6 +1,6 @@
 //! Single trials on chosen stacks: which, when and at what rate is somebody else's to decide.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{cell::Cell, collections::BTreeMap, time::Instant};
 
 use dyno_contract::{Traffic, Truth, traffic};
 use dyno_model::{
@@ -128,6 +128,8 @@ impl<'a> Stand<'a> {
         let plan = plan_of(self.bench.order.plan, probe);
         let slicer = Slicer {
             plan: &plan,
+            server_cpus: &self.bench.cpus.server,
+            speed: Cell::default(),
             database: self.database,
             broker: self.bench.started_broker(),
             seed: probe.seed,

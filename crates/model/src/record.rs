@@ -190,9 +190,22 @@ pub struct Slice {
     pub usage: Usage,
     /// The machine in the window.
     pub machine: MachineSample,
+    /// How fast the server's CPUs were around it. Long slices have none: much happens between their ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
     /// What the server says of itself, where it has a stats server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_stats: Option<ServerStats>,
+}
+
+/// Speed of the server's CPUs around a slice, in loops of arithmetic per millisecond of CPU time: what the machine would do for
+/// anybody, whichever stack is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Speed {
+    /// Right before it.
+    pub before: f64,
+    /// Right after it.
+    pub after: f64,
 }
 
 /// What a server's own stats server says of a slice's window.

@@ -74,6 +74,11 @@ impl CalibrationFolder {
         }
     }
 
+    /// The run folder of a session where it is there.
+    pub fn finished(&self, name: &str) -> Option<RunFolder> {
+        RunFolder::open(&self.sessions(), Path::new(name)).ok()
+    }
+
     /// Writes `calibration.json`.
     ///
     /// # Errors

@@ -3,12 +3,14 @@
 use std::{
     fs,
     hint::black_box,
+    thread,
     time::{Duration, Instant},
 };
 
 use dyno_model::record::CpuSets;
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 
@@ -145,9 +147,64 @@ pub fn spin_per_ms(length: Duration) -> f64 {
     loops as f64 / (begin.elapsed().as_secs_f64() * 1e3)
 }
 
+/// Mean speed of these CPUs, in loops of arithmetic per millisecond of CPU time, by a thread that spins on each for `length`.
+/// By CPU time, so that what a server still tidies up there doesn't look like a slow machine. `None` for no CPUs, and where one
+/// can't be had.
+pub fn speed_of(cpus: &[usize], length: Duration) -> Option<f64> {
+    let speed = |cpu: usize| {
+        if !pin_this_thread(&[cpu]) {
+            return None;
+        }
+        let (begin, cpu_begin_ns) = (Instant::now(), thread_cpu_ns()?);
+        let loops = spin(begin, length);
+        let cpu_ns = thread_cpu_ns()?.checked_sub(cpu_begin_ns).filter(|&cpu_ns| cpu_ns > 0)?;
+        Some(loops as f64 / (cpu_ns as f64 / 1e6))
+    };
+    let speeds: Option<Vec<f64>> = thread::scope(|scope| {
+        let threads: Vec<_> = cpus.iter().map(|&cpu| scope.spawn(move || speed(cpu))).collect();
+        threads.into_iter().map(|thread| thread.join().ok().flatten()).collect()
+    });
+    let speeds = speeds.filter(|speeds| !speeds.is_empty())?;
+    Some(speeds.iter().sum::<f64>() / speeds.len() as f64)
+}
+
+/// CPU time of this thread.
+fn thread_cpu_ns() -> Option<u64> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok()?;
+    u64::try_from(Duration::from(time).as_nanos()).ok()
+}
+
+/// Turns of a loop until `length` after `begin`. It touches no memory, so that it doesn't matter who ran before; and its eight chains
+/// keep a core's units busy, so that it feels who else uses the core: on a machine where an interpreter's speed falls to 0.6 when a
+/// neighbour comes, that of [`spin_per_ms`], one chain, falls to 0.95 (`docs/design/2026-11-28-speed.md`).
+fn spin(begin: Instant, length: Duration) -> u64 {
+    const TURNS: u64 = 1_000;
+    let mut loops = 0;
+    let mut values = [1u64, 2, 3, 4, 5, 6, 7, 8];
+    while begin.elapsed() < length {
+        for _ in 0..TURNS {
+            for value in &mut values {
+                *value = value.rotate_left(5) ^ value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            }
+        }
+        black_box(&mut values);
+        loops += TURNS;
+    }
+    loops
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cpu_has_a_speed_and_none_has_none() {
+        let cpu = allowed_cpus()[0];
+        let speed = speed_of(&[cpu], Duration::from_millis(2)).expect("an allowed CPU");
+        assert!(speed.is_finite() && speed > 0.0, "{speed}");
+        assert_eq!(speed_of(&[], Duration::from_millis(2)), None);
+        assert_eq!(speed_of(&[cpu, CpuSet::count() - 1], Duration::from_millis(2)), None, "no such CPU here");
+    }
 
     #[test]
     fn every_part_gets_a_cpu_and_servers_share_none_from_two_on() {

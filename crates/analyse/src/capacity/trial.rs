@@ -214,6 +214,7 @@ mod tests {
             cpu_ns: Default::default(),
             usage: Usage::default(),
             machine: MachineSample::default(),
+            speed: None,
             server_stats: None,
         }
     }

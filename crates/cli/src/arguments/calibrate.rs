@@ -42,8 +42,8 @@ pub struct CalibrateOptions {
     /// Slices of each stack in a block: for tests
     #[arg(long, hide = true)]
     pub slices: Option<u32>,
-    /// Warm-up of each stack in each block: for tests
-    #[arg(long, hide = true)]
+    /// Warm-up of each stack in each block [default: 2s]
+    #[arg(long, value_name = "SPAN")]
     pub warm_up: Option<Span>,
 }
 

@@ -8,7 +8,8 @@ use dyno_lab::LabError;
 use dyno_model::{
     Span, StackName, Variant,
     calibration::{
-        BurnSize, CALIBRATION_FORMAT, Calibration, CalibrationOutput, CalibrationSetting, SessionKind,
+        BurnSize, CALIBRATION_FORMAT, Calibration, CalibrationOutput, CalibrationSetting, Session,
+        SessionKind,
     },
     output::OUTPUT_VERSION,
     plan::Plan,
@@ -39,7 +40,8 @@ pub fn calibrate(common: &Common, options: &CalibrateOptions) -> Result<ExitCode
     let (folder, mut calibration) = match &options.resume {
         Some(name) => {
             let folder = CalibrationFolder::open(&common.runs, name)?;
-            let calibration = folder.read()?;
+            let mut calibration = folder.read()?;
+            judge_again(&folder, &mut calibration)?;
             (folder, calibration)
         }
         None => begin(&workshop, options)?,
@@ -113,6 +115,22 @@ fn begin(
     Ok((folder, calibration))
 }
 
+/// Judges the sessions that are done once more, from their records: one dyno's rules for all of a calibration. One whose record is
+/// elsewhere stays as it was judged.
+fn judge_again(folder: &CalibrationFolder, calibration: &mut Calibration) -> Result<(), Error> {
+    for (index, done) in calibration.sessions.iter_mut().enumerate() {
+        let Some(run_folder) = folder.finished(&session_name(index, done.kind)) else { continue };
+        let again = numbers::session(done.kind, &run_folder.read_run()?, &run_folder.read_blocks()?);
+        *done = Session { differs: std::mem::take(&mut done.differs), ..again };
+    }
+    Ok(folder.write(calibration)?)
+}
+
+/// The run of a session.
+fn session_name(index: usize, kind: SessionKind) -> String {
+    format!("{index:04}-{}", kind.slug())
+}
+
 /// Does what is left, and records each part as it ends. Returns early when stopped.
 fn go_on(
     workshop: &Workshop<'_>,
@@ -134,7 +152,7 @@ fn go_on(
             return Ok(());
         }
         let kind = calibration.order[index];
-        let (run_folder, resumed) = folder.session(&format!("{index:04}-{}", kind.slug()))?;
+        let (run_folder, resumed) = folder.session(&session_name(index, kind))?;
         let plan = match resumed {
             true => run_folder.read_run()?.plan,
             false => plan_of(workshop, calibration, Part::Session(kind, burn.loops, index as u32))?,

@@ -1,0 +1,172 @@
+//! How much each slice of a block counts. Both rules are blind to labels: they see what the machine did, never a stack's figures.
+//!
+//! A slice in which others used the CPUs doesn't count. A *quad*, a pair of rounds over all stacks, counts the less the more the speed
+//! of the server's CPUs changed around its slices: another system on the same core came or went, of which no counter here tells. Such a
+//! quad is noisier, so it is weighted by the inverse of its variance; all stacks have the same weights, so that a ratio stays one of
+//! sums over the same stretches of time (`docs/design/2026-11-28-speed.md`).
+
+use std::collections::BTreeSet;
+
+use dyno_model::{
+    Operation,
+    record::{Block, Slice, SliceLoad},
+};
+
+use crate::{cells::foreign_share, filter::FOREIGN};
+
+/// The weight of a quad in which the speed didn't change.
+pub const FULL: u64 = 64;
+/// Standard deviation of a quad's log-ratio in which the speed didn't change.
+const CALM_SD: f64 = 0.05;
+/// What a change of the speed by one adds to it, as the square root of a sum of squares.
+const CHANGE_SD: f64 = 0.3;
+
+/// The stretch of time of two rounds, and the slices in it.
+struct Quad {
+    /// The operation, and whether its loop is closed.
+    kind: (Operation, bool),
+    end_ns: u64,
+    /// Indexes of trial and slice.
+    slices: Vec<(usize, usize)>,
+    /// All speeds around its slices.
+    speeds: Vec<f64>,
+}
+
+impl Quad {
+    /// In proportion to the inverse of its variance, at least 1.
+    fn weight(&self) -> u64 {
+        let least = self.speeds.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.speeds.iter().copied().fold(0.0, f64::max);
+        let change = if self.speeds.is_empty() { 0.0 } else { most / least - 1.0 };
+        let variance = CALM_SD.powi(2) + (CHANGE_SD * change).powi(2);
+        ((FULL as f64 * CALM_SD.powi(2) / variance).round() as u64).max(1)
+    }
+}
+
+/// The weights of each trial's slices, in order: from 0, which is left out, to [`FULL`].
+pub fn weights(block: &Block) -> Vec<Vec<u64>> {
+    let mut weights: Vec<Vec<u64>> = block.trials.iter().map(|trial| vec![0; trial.slices.len()]).collect();
+    for quad in quads(block) {
+        let weight = quad.weight();
+        for (trial, slice) in quad.slices {
+            if foreign_share(&block.trials[trial].slices[slice]) <= FOREIGN {
+                weights[trial][slice] = weight;
+            }
+        }
+    }
+    weights
+}
+
+/// A block's quads. Two rounds are a palindrome, so the stretches that the stacks' pairs of slices take lie within each other, and
+/// those of another quad beside them.
+fn quads(block: &Block) -> Vec<Quad> {
+    let mut quads: Vec<Quad> = Vec::new();
+    for (trial, first, second) in pairs(block) {
+        let slices = &block.trials[trial].slices;
+        let (kind, begin_ns) = (kind(&slices[first]), slices[first].at_ns);
+        let end_ns = slices[second].at_ns + slices[second].outcome.window_ns;
+        if !quads.last().is_some_and(|quad| quad.kind == kind && begin_ns < quad.end_ns) {
+            quads.push(Quad { kind, end_ns, slices: Vec::new(), speeds: Vec::new() });
+        }
+        let Some(quad) = quads.last_mut() else { continue };
+        quad.end_ns = quad.end_ns.max(end_ns);
+        for slice in BTreeSet::from([first, second]) {
+            quad.slices.push((trial, slice));
+            quad.speeds.extend(slices[slice].speed.iter().flat_map(|speed| [speed.before, speed.after]));
+        }
+    }
+    quads
+}
+
+/// Neighbouring slices of one kind in a trial, in order of time: trial, first and second slice, which are the same where one has no
+/// neighbour.
+fn pairs(block: &Block) -> Vec<(usize, usize, usize)> {
+    let mut pairs = Vec::new();
+    for (at, trial) in block.trials.iter().enumerate() {
+        let mut first = 0;
+        while let Some(slice) = trial.slices.get(first) {
+            let paired = trial.slices.get(first + 1).is_some_and(|next| kind(next) == kind(slice));
+            let second = first + usize::from(paired);
+            pairs.push((at, first, second));
+            first = second + 1;
+        }
+    }
+    pairs.sort_by_key(|&(trial, first, _)| block.trials[trial].slices[first].at_ns);
+    pairs
+}
+
+fn kind(slice: &Slice) -> (Operation, bool) {
+    (slice.operation, matches!(slice.load, SliceLoad::Closed { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use dyno_model::record::Speed;
+
+    use super::*;
+    use crate::synthetic;
+
+    const LENGTH_NS: u64 = 100_000_000;
+
+    /// A block of two stacks with ABBA quads: what each quad's five spins say.
+    fn block(spins: &[[f64; 5]]) -> Block {
+        let run = synthetic::run(&[("flask/gunicorn", 1_000.0), ("flask/waitress", 900.0)]);
+        let mut blocks = synthetic::blocks(&run, &[1_000.0, 900.0], 1, 0.0);
+        let mut block = blocks.remove(0);
+        let closed = |slice: &&Slice| matches!(slice.load, SliceLoad::Closed { .. });
+        let one = block.trials[0].slices.iter().find(closed).unwrap().clone();
+        for (trial, places) in block.trials.iter_mut().zip([[0, 3], [1, 2]]) {
+            trial.slices.clear();
+            for (quad, spins) in spins.iter().enumerate() {
+                for place in places {
+                    let mut slice = one.clone();
+                    slice.at_ns = (4 * quad as u64 + place as u64) * LENGTH_NS;
+                    slice.outcome.window_ns = LENGTH_NS * 3 / 4;
+                    slice.speed = Some(Speed { before: spins[place], after: spins[place + 1] });
+                    trial.slices.push(slice);
+                }
+            }
+        }
+        block
+    }
+
+    const CALM: [f64; 5] = [100.0; 5];
+
+    #[test]
+    fn a_quad_counts_less_for_all_wherever_the_speed_changed_in_it() {
+        for changed in 0..5 {
+            let mut quad = CALM;
+            quad[changed] = 60.0;
+            // .05² / (.05² + (.3 · 2/3)²) of 64
+            let expected = vec![vec![64, 64, 4, 4, 64, 64]; 2];
+            assert_eq!(weights(&block(&[CALM, quad, CALM])), expected, "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_slow_throughout_a_quad_is_even() {
+        let weights = weights(&block(&[CALM, [57.0; 5], CALM]));
+        assert!(weights.iter().flatten().all(|&weight| weight == FULL), "{weights:?}");
+    }
+
+    #[test]
+    fn the_more_it_changed_the_less_it_counts_and_none_goes() {
+        let changed = |by: f64| [100.0, 100.0, 100.0, 100.0, 100.0 * by];
+        let weights =
+            weights(&block(&[changed(1.0), changed(1.05), changed(1.2), changed(2.0), changed(100.0)]));
+        let quads: Vec<u64> = weights[0].iter().step_by(2).copied().collect();
+        assert_eq!(quads, [64, 59, 26, 2, 1]);
+        assert_eq!(weights[0], weights[1]);
+    }
+
+    #[test]
+    fn slices_without_a_speed_count_in_full_and_foreign_ones_do_not() {
+        let mut block = block(&[CALM; 4]);
+        block.trials.iter_mut().flat_map(|trial| &mut trial.slices).for_each(|slice| slice.speed = None);
+        block.trials[1].slices[3].machine.foreign_ns = LENGTH_NS;
+        let weights = weights(&block);
+        assert_eq!(weights[0], [FULL; 8]);
+        assert_eq!(weights[1].iter().filter(|&&weight| weight == 0).count(), 1);
+        assert_eq!(weights[1][3], 0);
+    }
+}
