@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The least that each slice's beginning isn't counted for, in seconds: a tick of the kernel's. METHOD has 0.03, which rules out
-/// slices of 0.1 s, the best where another takes the core's other thread (`docs/design/2026-11-26-sessions.md`).
+/// slices of 0.1 s, the best where a CPU's speed comes and goes (`docs/design/2026-11-28-speed.md`).
 const GUARD_S: f64 = 0.01;
 /// The guard is so many times the 99th percentile of answers.
 const GUARD_P99S: f64 = 3.0;

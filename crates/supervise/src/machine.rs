@@ -175,8 +175,8 @@ fn thread_cpu_ns() -> Option<u64> {
 }
 
 /// Turns of a loop until `length` after `begin`. It touches no memory, so that it doesn't matter who ran before; and its eight chains
-/// keep a core's units busy, so that it feels who else uses the core: on a machine where an interpreter's speed falls to 0.6 when a
-/// neighbour comes, that of [`spin_per_ms`], one chain, falls to 0.95 (`docs/design/2026-11-28-speed.md`).
+/// keep a core's units busy, so that it feels who else uses the core: in the slowest tenth of a trace its speed was below 0.62 of its
+/// mean, that of one chain, as in [`spin_per_ms`], below 0.93 (`docs/design/2026-11-28-speed.md`).
 fn spin(begin: Instant, length: Duration) -> u64 {
     const TURNS: u64 = 1_000;
     let mut loops = 0;
