@@ -200,6 +200,7 @@ fn bad_input_is_named() {
         ),
         (&["calibrate", "flask/gunicorn:burn=50loops"], "without `twin` and `burn`"),
         (&["calibrate", "go-pgx/go"], "burn"),
+        (&["calibrate", "flask/gunicron"], "no stack is called `flask/gunicron`:"),
     ] {
         let output = bench.dyno(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));

@@ -78,6 +78,8 @@ fn begin(
             "calibrate makes the twin and the slowed copy itself: name the stack without `twin` and `burn`";
         return Err(PlanError::UnknownStack { name: stack.to_string(), message: message.to_owned() }.into());
     }
+    // As it was typed, for the error to name it so.
+    workshop.catalogue.resolve(&stack)?;
     workshop.catalogue.resolve(&burning(&stack, numbers::FIRST_PILOT))?;
     dyno_plan::timed(&[options.operation])?;
     let seed = options.seed.unwrap_or_else(rand::random);
