@@ -26,7 +26,7 @@ pub const POWER: f64 = 0.93;
 /// than 6, of 100 more than 9, of 200 more than 16; of 60 A/B fewer than 52, of 100 fewer than 88.
 const FALSE_ALARM: f64 = 0.03;
 
-/// Loops of the first copy that is measured: some 150 us on CPython, a third of a small request.
+/// Loops of the first copy that is measured: some 50 us on CPython, a third of a small request.
 pub const FIRST_PILOT: u32 = 10_000;
 /// Share of a request's CPU time that a pilot should take: so much that the noise is small beside it.
 const PILOT_SHARE: f64 = 0.4;

@@ -34,7 +34,7 @@ mod trends;
 mod trust;
 mod verdicts;
 pub mod warm_up;
-mod weights;
+pub mod weights;
 
 use dyno_model::{
     Operation, StackName,

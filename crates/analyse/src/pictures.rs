@@ -7,7 +7,7 @@ use dyno_model::{
 
 use crate::{
     cells::{Cell, foreign_share},
-    filter::FOREIGN,
+    weights::weights,
 };
 
 /// The roles of a [`CpuSplit`], in the order of plots. `other` is a pooler, a broker and workers of tasks.
@@ -100,10 +100,6 @@ pub fn pictures(run: &Run, blocks: &[Block], cells: &[Cell]) -> Pictures {
     }
 }
 
-fn left_out(slice: &Slice) -> bool {
-    foreign_share(slice) > FOREIGN
-}
-
 fn role(name: &str) -> usize {
     ROLES.iter().position(|role| *role == name).unwrap_or(3)
 }
@@ -112,9 +108,9 @@ fn cpu(run: &Run, blocks: &[Block]) -> Vec<CpuSplit> {
     let operations = &run.plan.operations;
     let mut sums = vec![([0.0f64; ROLES.len()], 0.0f64); run.prepared.len() * operations.len()];
     let complete = blocks.iter().filter(|block| block.state == BlockState::Complete);
-    for (stack, slice) in complete.flat_map(|block| slices_of(run, block)) {
+    for (stack, slice, left_out) in complete.flat_map(|block| slices_of(run, block)) {
         let Some(operation) = operations.iter().position(|one| *one == slice.operation) else { continue };
-        if left_out(slice) || !matches!(slice.load, SliceLoad::Closed { .. }) {
+        if left_out || !matches!(slice.load, SliceLoad::Closed { .. }) {
             continue;
         }
         let (us, answers) = &mut sums[stack * operations.len() + operation];
@@ -133,13 +129,14 @@ fn cpu(run: &Run, blocks: &[Block]) -> Vec<CpuSplit> {
     with_answers.map(split).collect()
 }
 
-/// Slices of trials that didn't fail, with the index of their stack.
-fn slices_of<'a>(run: &'a Run, block: &'a Block) -> impl Iterator<Item = (usize, &'a Slice)> {
-    let trials = block.trials.iter().filter(|trial| trial.failure.is_none());
-    trials.flat_map(|trial| {
-        let stack = run.prepared.iter().position(|one| one.stack == trial.stack);
-        stack.into_iter().flat_map(|stack| trial.slices.iter().map(move |slice| (stack, slice)))
-    })
+/// Slices of trials that didn't fail, with the index of their stack, and whether they are left out.
+fn slices_of<'a>(run: &'a Run, block: &'a Block) -> impl Iterator<Item = (usize, &'a Slice, bool)> {
+    let trials = block.trials.iter().zip(weights(block)).filter(|(trial, _)| trial.failure.is_none());
+    let of_known = trials.filter_map(|(trial, weights)| {
+        let stack = run.prepared.iter().position(|one| one.stack == trial.stack)?;
+        Some(trial.slices.iter().zip(weights).map(move |(slice, weight)| (stack, slice, weight == 0)))
+    });
+    of_known.flatten()
 }
 
 fn rate(slice: &Slice) -> Option<f64> {
@@ -152,10 +149,10 @@ fn slices(run: &Run, blocks: &[Block]) -> Vec<SliceSeen> {
     let mut all = Vec::new();
     let mut sums = std::collections::BTreeMap::new();
     for block in blocks {
-        for (stack, slice) in slices_of(run, block) {
+        for (stack, slice, left_out) in slices_of(run, block) {
             let rate = rate(slice);
             let sum = sums.entry((stack, slice.operation)).or_insert((0.0, 0u32));
-            if let Some(rate) = rate.filter(|_| !left_out(slice)) {
+            if let Some(rate) = rate.filter(|_| !left_out) {
                 *sum = (sum.0 + rate.ln(), sum.1 + 1);
             }
             all.push(SliceSeen {
@@ -166,7 +163,7 @@ fn slices(run: &Run, blocks: &[Block]) -> Vec<SliceSeen> {
                 relative: rate,
                 memory_mib: slice.usage.memory_bytes as f64 / f64::from(1 << 20),
                 foreign: foreign_share(slice),
-                left_out: left_out(slice),
+                left_out,
             });
         }
         begin_s += block.length_ns as f64 / 1e9;
@@ -184,7 +181,7 @@ fn blocks_seen(blocks: &[Block]) -> Vec<BlockSeen> {
     let seen = blocks.iter().map(|block| {
         let (at_s, length_s) = (begin_s, block.length_ns as f64 / 1e9);
         begin_s += length_s;
-        let slices = || block.trials.iter().flat_map(|trial| &trial.slices);
+        let weights: Vec<u64> = weights(block).into_iter().flatten().collect();
         BlockSeen {
             index: block.index,
             at_s,
@@ -192,7 +189,7 @@ fn blocks_seen(blocks: &[Block]) -> Vec<BlockSeen> {
             complete: block.state == BlockState::Complete,
             spin: block.spin_per_ms / spin,
             trials: (block.trials.len(), block.trials.iter().filter(|trial| trial.failure.is_some()).count()),
-            slices: (slices().count(), slices().filter(|slice| left_out(slice)).count()),
+            slices: (weights.len(), weights.iter().filter(|&&weight| weight == 0).count()),
         }
     });
     seen.collect()

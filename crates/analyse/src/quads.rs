@@ -1,63 +1,9 @@
-//! Quads: four slices, ABBA or BAAB by a fair coin; what a block makes of its quads, and how many the next session's blocks
-//! should have (METHOD, sections 1 and 3).
+//! How many quads the next session's blocks should have (METHOD, section 3). A quad is four slices, ABBA or BAAB by a fair coin.
 
 use crate::statistics::{mean, standard_deviation};
 
 /// Fewest and most quads of a block.
 pub const QUADS: (usize, usize) = (4, 32);
-
-/// The order within a quad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// First, second, second, first.
-    Abba,
-    /// Second, first, first, second.
-    Baab,
-}
-
-impl Order {
-    /// Whether the stack of the numerator is loaded in each of the four slices.
-    pub fn is_a(self) -> [bool; 4] {
-        match self {
-            Self::Abba => [true, false, false, true],
-            Self::Baab => [false, true, true, false],
-        }
-    }
-}
-
-/// A quad's four slices in order.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quad {
-    /// Who was loaded when.
-    pub order: Order,
-    /// Answers, or another amount, in each slice.
-    pub amount: [f64; 4],
-    /// What it took in each slice: seconds for throughput, answers for CPU time per request.
-    pub per: [f64; 4],
-}
-
-impl Quad {
-    fn sums(&self) -> [f64; 4] {
-        let mut sums = [0.0; 4];
-        for (slice, is_a) in self.order.is_a().into_iter().enumerate() {
-            let at = if is_a { 0 } else { 2 };
-            sums[at] += self.amount[slice];
-            sums[at + 1] += self.per[slice];
-        }
-        sums
-    }
-}
-
-/// `ln(x_A/x_B)`, x being the sum over slices of the amounts over the sum of what they took: a ratio of sums, not a mean of
-/// ratios. `None` where that is no number.
-pub fn log_ratio(quads: &[Quad]) -> Option<f64> {
-    let mut sums = [0.0; 4];
-    for quad in quads {
-        sums.iter_mut().zip(quad.sums()).for_each(|(sum, one)| *sum += one);
-    }
-    let [a, per_a, b, per_b] = sums;
-    Some(((a / per_a) / (b / per_b)).ln()).filter(|ratio| ratio.is_finite())
-}
 
 /// Where a session's variance comes from, in squares of log-ratios.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,29 +55,6 @@ mod tests {
 
     use super::*;
     use crate::statistics::normal;
-
-    #[test]
-    fn a_block_is_a_ratio_of_sums() {
-        let quad = |order, amount| Quad { order, amount, per: [1.0; 4] };
-        // A: 10 + 30 + 40 + 60 = 140; B: 20 + 20 + 20 + 20 = 80.
-        let quads =
-            [quad(Order::Abba, [10.0, 20.0, 20.0, 30.0]), quad(Order::Baab, [20.0, 40.0, 60.0, 20.0])];
-        assert!((log_ratio(&quads).unwrap() - (140f64 / 80.0).ln()).abs() < 1e-12);
-        // A slice that was cut short is no slower.
-        let short = Quad { order: Order::Abba, amount: [5.0, 10.0, 10.0, 10.0], per: [0.5, 1.0, 1.0, 1.0] };
-        assert_eq!(log_ratio(&[short]), Some(0.0));
-        assert_eq!(log_ratio(&[]), None);
-        assert_eq!(log_ratio(&[quad(Order::Abba, [0.0, 1.0, 1.0, 0.0])]), None);
-    }
-
-    /// A machine that gets faster or slower steadily changes nothing.
-    #[test]
-    fn a_straight_drift_cancels_in_a_quad() {
-        for order in [Order::Abba, Order::Baab] {
-            let quad = Quad { order, amount: [1.0, 2.0, 3.0, 4.0], per: [1.0; 4] };
-            assert!(log_ratio(&[quad]).unwrap().abs() < 1e-12);
-        }
-    }
 
     #[test]
     fn planted_variances_are_found() {

@@ -1,9 +1,12 @@
 //! How much each slice of a block counts. Both rules are blind to labels: they see what the machine did, never a stack's figures.
 //!
-//! A slice in which others used the CPUs doesn't count. A *quad*, a pair of rounds over all stacks, counts the less the more the speed
-//! of the server's CPUs changed around its slices: another system on the same core came or went, of which no counter here tells. Such a
-//! quad is noisier, so it is weighted by the inverse of its variance; all stacks have the same weights, so that a ratio stays one of
-//! sums over the same stretches of time (`docs/design/2026-11-28-speed.md`).
+//! A slice in which others used the CPUs doesn't count. Of two stacks it takes its whole *quad* with it, the pair of rounds over all
+//! stacks (METHOD, section 3): what is left of one compares other moments. In a table of many a quad is long, and what one slice met
+//! says little about the others.
+//!
+//! A quad counts the less the more the speed of the server's CPUs changed around its slices: another system on the same core came or
+//! went, of which no counter here tells. Such a quad is noisier, so it is weighted by the inverse of its variance; all stacks have the
+//! same weights, so that a ratio stays one of sums over the same stretches of time (`docs/design/2026-11-28-speed.md`).
 
 use std::collections::BTreeSet;
 
@@ -12,7 +15,7 @@ use dyno_model::{
     record::{Block, Slice, SliceLoad},
 };
 
-use crate::{cells::foreign_share, filter::FOREIGN};
+use crate::{cells::foreign_share, filter::disturbed};
 
 /// The weight of a quad in which the speed didn't change.
 pub const FULL: u64 = 64;
@@ -20,6 +23,8 @@ pub const FULL: u64 = 64;
 const CALM_SD: f64 = 0.05;
 /// What a change of the speed by one adds to it, as the square root of a sum of squares.
 const CHANGE_SD: f64 = 0.3;
+/// Slices of a quad of two stacks.
+const DUET: usize = 4;
 
 /// The stretch of time of two rounds, and the slices in it.
 struct Quad {
@@ -32,26 +37,27 @@ struct Quad {
     speeds: Vec<f64>,
 }
 
-impl Quad {
-    /// In proportion to the inverse of its variance, at least 1.
-    fn weight(&self) -> u64 {
-        let least = self.speeds.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.speeds.iter().copied().fold(0.0, f64::max);
-        let change = if self.speeds.is_empty() { 0.0 } else { most / least - 1.0 };
-        let variance = CALM_SD.powi(2) + (CHANGE_SD * change).powi(2);
-        ((FULL as f64 * CALM_SD.powi(2) / variance).round() as u64).max(1)
-    }
+/// The weight of a quad from the speeds around its slices: in proportion to the inverse of its variance, from 1 to [`FULL`].
+pub fn quad_weight(speeds: &[f64]) -> u64 {
+    let least = speeds.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = speeds.iter().copied().fold(0.0, f64::max);
+    let change = if speeds.is_empty() { 0.0 } else { most / least - 1.0 };
+    let variance = CALM_SD.powi(2) + (CHANGE_SD * change).powi(2);
+    ((FULL as f64 * CALM_SD.powi(2) / variance).round() as u64).max(1)
 }
 
 /// The weights of each trial's slices, in order: from 0, which is left out, to [`FULL`].
 pub fn weights(block: &Block) -> Vec<Vec<u64>> {
     let mut weights: Vec<Vec<u64>> = block.trials.iter().map(|trial| vec![0; trial.slices.len()]).collect();
     for quad in quads(block) {
-        let weight = quad.weight();
-        for (trial, slice) in quad.slices {
-            if foreign_share(&block.trials[trial].slices[slice]) <= FOREIGN {
-                weights[trial][slice] = weight;
-            }
+        let weight = quad_weight(&quad.speeds);
+        let bad =
+            |&(trial, slice): &(usize, usize)| disturbed(foreign_share(&block.trials[trial].slices[slice]));
+        if quad.slices.len() == DUET && quad.slices.iter().any(bad) {
+            continue;
+        }
+        for &(trial, slice) in quad.slices.iter().filter(|one| !bad(one)) {
+            weights[trial][slice] = weight;
         }
     }
     weights
@@ -159,14 +165,26 @@ mod tests {
         assert_eq!(weights[0], weights[1]);
     }
 
-    #[test]
-    fn slices_without_a_speed_count_in_full_and_foreign_ones_do_not() {
-        let mut block = block(&[CALM; 4]);
+    fn without_speed(mut block: Block) -> Block {
         block.trials.iter_mut().flat_map(|trial| &mut trial.slices).for_each(|slice| slice.speed = None);
+        block
+    }
+
+    #[test]
+    fn slices_without_a_speed_count_in_full_and_a_disturbed_one_takes_its_quad() {
+        let mut block = without_speed(block(&[CALM; 4]));
+        assert!(weights(&block).iter().flatten().all(|&weight| weight == FULL));
         block.trials[1].slices[3].machine.foreign_ns = LENGTH_NS;
-        let weights = weights(&block);
-        assert_eq!(weights[0], [FULL; 8]);
-        assert_eq!(weights[1].iter().filter(|&&weight| weight == 0).count(), 1);
-        assert_eq!(weights[1][3], 0);
+        assert_eq!(weights(&block), vec![vec![64, 64, 0, 0, 64, 64, 64, 64]; 2]);
+    }
+
+    #[test]
+    fn in_a_table_of_many_a_disturbed_slice_goes_alone() {
+        let mut block = without_speed(block(&[CALM; 2]));
+        let mut third = block.trials[1].clone();
+        third.slices.iter_mut().for_each(|slice| slice.at_ns += 1);
+        block.trials.push(third);
+        block.trials[1].slices[3].machine.foreign_ns = LENGTH_NS;
+        assert_eq!(weights(&block), [[64; 4], [64, 64, 64, 0], [64; 4]]);
     }
 }

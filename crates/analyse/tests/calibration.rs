@@ -148,7 +148,9 @@ fn the_placebo_predicts_the_spread_of_blocks() {
         let mut clockwork = Clockwork::new(&machine, rng(&machine.name, 2_000_000));
         let blocks: Vec<f64> = (0..600).map(|_| clockwork.block(0.0)).collect();
         let ratio = squares.sqrt() / standard_deviation(&blocks);
-        assert!((0.75..1.33).contains(&ratio), "{}: predicted over seen {ratio}", machine.name);
+        // Nor does it have weights, which take away much of what bursts do.
+        let expected = if machine.bursts.is_some() { 1.05..3.0 } else { 0.75..1.33 };
+        assert!(expected.contains(&ratio), "{}: predicted over seen {ratio}", machine.name);
     }
 }
 

@@ -10,7 +10,7 @@ use dyno_model::{
     slo::{Figures, Judgement, Limit, Slo, Slos},
 };
 
-use crate::{cells::foreign_share, filter::FOREIGN};
+use crate::{cells::foreign_share, filter::disturbed as by_others};
 
 /// Requests without a right answer that a passing trial may have, as a share, where no objective says it.
 const ERRORS: f64 = 0.001;
@@ -113,7 +113,7 @@ fn uncounted(slice: &Slice, length: Span, slos: &Slos, cpus: &CpuSets) -> Option
         return disturbed("the generator's counts don't add up (G1)".to_owned());
     }
     let foreign = foreign_share(slice);
-    if foreign > FOREIGN {
+    if by_others(foreign) {
         return disturbed(format!("something else used {:.0} % of a CPU", foreign * 100.0));
     }
     let busy = outcome.generator_cpu_ns as f64 / length.0.as_nanos().max(1) as f64;

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use dyno_analyse::{
-    filter::keep_quads,
+    filter::disturbed,
     looks::{Decision, Looks, MOST_BLOCKS, is_look},
     placebo::Setting,
-    quads::{Order, Quad, log_ratio},
     statistics::{mean, normal, standard_deviation},
+    weights::quad_weight,
 };
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -44,7 +44,7 @@ pub struct Bursts {
 #[derive(Clone)]
 pub struct Machine {
     pub name: String,
-    /// Of each bin, independent.
+    /// Of each bin, independent; a spin between slices doesn't see it.
     pub white: f64,
     /// AR(1): its size, and the time in seconds in which its correlation falls to 1/e.
     pub drift: (f64, f64),
@@ -256,21 +256,22 @@ impl<'a> Clockwork<'a> {
     /// Speed in the next bin, and the share of it that others took in sight of the kernel.
     fn bin(&mut self) -> (f64, f64) {
         self.advance(BIN_S);
-        let machine = self.machine;
-        let mut speed = self.drift + self.level;
-        if machine.white > 0.0 {
-            speed += machine.white * normal(&mut self.rng);
-        }
-        let mut speed = speed.exp();
-        let mut foreign = 0.0;
-        if let (true, Some(bursts)) = (self.burst, machine.bursts) {
+        let white = if self.machine.white > 0.0 { self.machine.white * normal(&mut self.rng) } else { 0.0 };
+        let foreign = match self.machine.bursts {
+            Some(bursts) if self.burst && bursts.seen => bursts.depth,
+            _ => 0.0,
+        };
+        (self.speed() * white.exp(), foreign)
+    }
+
+    /// The CPUs' speed at this moment, as a spin between slices sees it: white noise is the server's own.
+    fn speed(&self) -> f64 {
+        let mut speed = (self.drift + self.level).exp();
+        if let (true, Some(bursts)) = (self.burst, self.machine.bursts) {
             speed *= 1.0 - bursts.depth;
-            foreign = if bursts.seen { bursts.depth } else { 0.0 };
         }
-        if !machine.trace.is_empty() {
-            speed *= machine.trace[self.place % machine.trace.len()];
-        }
-        (speed, foreign)
+        let trace = &self.machine.trace;
+        if trace.is_empty() { speed } else { speed * trace[self.place % trace.len()] }
     }
 
     /// Log-ratio of a valid block whose first stack is faster by `effect`, in logs.
@@ -282,32 +283,43 @@ impl<'a> Clockwork<'a> {
             if self.machine.hit_one > 0.0 && self.rng.random_bool(self.machine.hit_one) {
                 a *= HIT.exp();
             }
-            let (mut quads, mut shares) = (Vec::new(), Vec::new());
+            // Of the first stack and the second: the amount, and the slices in which it was done, each times its weight.
+            let mut sums = [[0.0; 2]; 2];
+            let mut spin = self.speed();
             for _ in 0..QUADS {
-                let order = if self.rng.random() { Order::Abba } else { Order::Baab };
-                let (mut amount, mut share) = ([0.0; 4], [0.0; 4]);
-                for (slice, is_a) in order.is_a().into_iter().enumerate() {
+                let (mut amount, mut shares, mut speeds) = ([0.0; 4], [0.0; 4], vec![spin]);
+                let order = self.quad();
+                for (slice, stack) in order.into_iter().enumerate() {
                     for bin in 0..SLICE {
                         let (speed, foreign) = self.bin();
-                        share[slice] += foreign / SLICE as f64;
+                        shares[slice] += foreign / SLICE as f64;
                         if bin >= GUARD {
-                            amount[slice] += speed * if is_a { a } else { b };
+                            amount[slice] += speed * [a, b][stack];
                         }
                     }
+                    spin = self.speed();
+                    speeds.push(spin);
                 }
-                quads.push(Quad { order, amount, per: [1.0; 4] });
-                shares.push(share);
+                if shares.into_iter().any(disturbed) {
+                    continue;
+                }
+                let weight = quad_weight(&speeds) as f64;
+                for (amount, stack) in amount.into_iter().zip(order) {
+                    sums[stack][0] += weight * amount;
+                    sums[stack][1] += weight;
+                }
             }
-            let kept = keep_quads(&shares);
-            if kept.void() {
-                continue;
-            }
-            let undisturbed: Vec<Quad> =
-                quads.into_iter().zip(&kept.quads).filter_map(|(quad, kept)| kept.then_some(quad)).collect();
-            if let Some(ratio) = log_ratio(&undisturbed) {
-                return ratio;
+            let [a, b] = sums.map(|[amount, slices]| amount / slices);
+            // A block that was disturbed throughout says nothing.
+            if (a / b).is_finite() {
+                return (a / b).ln();
             }
         }
+    }
+
+    /// Which stack is loaded in each slice of a quad, by a fair coin.
+    fn quad(&mut self) -> [usize; 4] {
+        if self.rng.random() { [0, 1, 1, 0] } else { [1, 0, 0, 1] }
     }
 
     /// What a fresh process does besides: a factor on its rate.
@@ -348,9 +360,8 @@ impl<'a> Clockwork<'a> {
                     self.advance(SETUP_S);
                     let (fresh, mut amount) = (self.fresh() - self.fresh(), [0.0; 2]);
                     for _ in 0..QUADS {
-                        let order = if self.rng.random() { Order::Abba } else { Order::Baab };
-                        for is_a in order.is_a() {
-                            amount[usize::from(!is_a)] += self.slice();
+                        for stack in self.quad() {
+                            amount[stack] += self.slice();
                         }
                     }
                     (amount[0] / amount[1]).ln() + fresh

@@ -7,6 +7,7 @@ moment, and asks the kernel for no clock.
 
 import os
 from importlib import import_module
+from itertools import repeat
 
 LOOPS = int(os.environ["DYNO_BURN_LOOPS"])
 
@@ -17,5 +18,6 @@ def load():
 
 
 def burn():
-    for _ in range(LOOPS):
+    # Every turn costs the same, which a range's don't: CPython keeps integers up to 256 and makes larger ones anew.
+    for _ in repeat(None, LOOPS):
         pass
