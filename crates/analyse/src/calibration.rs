@@ -28,6 +28,9 @@ const FALSE_ALARM: f64 = 0.03;
 
 /// Loops of the first copy that is measured: some 50 us on CPython, a third of a small request.
 pub const FIRST_PILOT: u32 = 10_000;
+/// Loops of the copy that a slowed one is compared with. Not 0: a copy that burns has one more layer before its app, which took as much as
+/// 1 % of a small request (`evidence/2026-11-29-calibration`) and wouldn't be in proportion.
+pub const BASE: u32 = 1;
 /// Share of a request's CPU time that a pilot should take: so much that the noise is small beside it.
 const PILOT_SHARE: f64 = 0.4;
 
@@ -41,7 +44,7 @@ pub enum Pilot {
 }
 
 /// The loops that make a stack slower by a share, in proportion to what `pilot` loops cost in CPU time per request: the
-/// first stack of the run has them, the baseline hasn't. `None` when CPU time wasn't read in two blocks.
+/// first stack of the run has them, the baseline has [`BASE`]. `None` when CPU time wasn't read in two blocks.
 pub fn burn_size(run: &Run, blocks: &[Block], pilot: u32, slowdown: f64) -> Option<Pilot> {
     let analysis = analyse(run, blocks);
     let (copy, stack) = pair(run, &analysis, Metric::CpuPerRequest)?;
@@ -49,16 +52,22 @@ pub fn burn_size(run: &Run, blocks: &[Block], pilot: u32, slowdown: f64) -> Opti
     let (mean, low, high) = t_interval(&d)?;
     let share = mean.exp_m1();
     let wanted = PILOT_SHARE.max(slowdown);
-    let whole = |times: f64| (f64::from(pilot) * times).round().clamp(1.0, f64::from(MOST_LOOPS)) as u32;
+    let base = run.plan.baseline.variant.burn.unwrap_or(0);
+    let turns = |loops: u32| f64::from(loops) - f64::from(base);
+    let whole = |times: f64| {
+        let most = f64::from(MOST_LOOPS - base);
+        base + (turns(pilot) * times).round().clamp(1.0, most) as u32
+    };
     if !(0.3 * wanted..=4.0 * wanted).contains(&share) {
         return Some(Pilot::Again(whole((wanted / share.max(0.01 * wanted)).clamp(0.01, 100.0))));
     }
     let loops = whole(slowdown / share);
-    let times = f64::from(loops) / f64::from(pilot);
+    let times = turns(loops) / turns(pilot);
     Some(Pilot::Size(BurnSize {
         pilot,
         blocks: d.len() as u32,
         loops,
+        base,
         share: share * times,
         low: low.exp_m1() * times,
         high: high.exp_m1() * times,

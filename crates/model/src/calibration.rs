@@ -103,9 +103,13 @@ pub struct BurnSize {
     pub pilot: u32,
     /// Blocks of that copy against the stack.
     pub blocks: u32,
-    /// Turns that each request of the slowed copy burns, 1 or more.
+    /// Turns that each request of the slowed copy burns, more than `base`.
     pub loops: u32,
-    /// The share of a request's CPU time that they take, in proportion to the pilot's.
+    /// Turns of the copy that it and the pilot are compared with, so that what comes with burning, a layer before the app, is on both
+    /// sides and only the turns differ. 0: with the stack itself, as dyno did before 2026-11-29.
+    #[serde(default)]
+    pub base: u32,
+    /// The share of a request's CPU time that the turns beyond `base` take, in proportion to the pilot's.
     pub share: f64,
     /// Lower end of its 95 % t interval.
     pub low: f64,

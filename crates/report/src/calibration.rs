@@ -60,11 +60,12 @@ pub fn session_words(one: &Session) -> String {
 /// How large the slowdown is, in words.
 pub fn burn_words(burn: &BurnSize, slowdown: f64) -> String {
     format!(
-        "burn={}loops takes {} [{}, {}] of a request's CPU time ({} asked for; measured with {} loops in {} blocks)",
+        "burn={}loops takes {} [{}, {}] of a request's CPU time more than {} ({} asked for; measured with {} loops in {} blocks)",
         burn.loops,
         percent(burn.share),
         percent(burn.low),
         percent(burn.high),
+        if burn.base == 0 { "none".to_owned() } else { format!("burn={}loops", burn.base) },
         percent(slowdown),
         burn.pilot,
         burn.blocks

@@ -246,16 +246,23 @@ enum Part {
 /// The plan of a session, or of a run in which the slowdown's size is measured.
 fn plan_of(workshop: &Workshop<'_>, calibration: &Calibration, part: Part) -> Result<Plan, Error> {
     let setting = &calibration.setting;
-    let (name, other, index) = match part {
-        Part::Size(loops) => (BURN_RUN, burning(&setting.stack, loops), u32::MAX),
-        Part::Session(kind @ SessionKind::Aa, _, index) => (kind.slug(), setting.stack.twin(), index),
-        Part::Session(kind @ SessionKind::Ab, loops, index) => {
-            (kind.slug(), burning(&setting.stack, loops), index)
+    let slowed = |loops| {
+        let base = match calibration.burn.map_or(numbers::BASE, |burn| burn.base) {
+            0 => setting.stack.clone(),
+            base => burning(&setting.stack, base),
+        };
+        vec![burning(&setting.stack, loops), base]
+    };
+    let (name, stacks, index) = match part {
+        Part::Size(loops) => (BURN_RUN, slowed(loops), u32::MAX),
+        Part::Session(kind @ SessionKind::Aa, _, index) => {
+            (kind.slug(), vec![setting.stack.twin(), setting.stack.clone()], index)
         }
+        Part::Session(kind @ SessionKind::Ab, loops, index) => (kind.slug(), slowed(loops), index),
     };
     let mut plan = Duet {
         name: name.to_owned(),
-        stacks: vec![other, setting.stack.clone()],
+        stacks,
         operations: vec![setting.operation],
         capacity: workshop.default_plan()?.capacity,
         connections: setting.connections,
