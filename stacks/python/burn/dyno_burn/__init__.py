@@ -18,6 +18,6 @@ def load():
 
 
 def burn():
-    # Every turn costs the same, which a range's don't: CPython keeps integers up to 256 and makes larger ones anew.
+    # Every turn costs the same. A range's don't: CPython keeps integers up to 256 and makes larger ones anew.
     for _ in repeat(None, LOOPS):
         pass
