@@ -112,4 +112,5 @@ def show(kind, every):
         print(f"    {blocks} blocks: {found}, within 3 %: {ties}")
 
 
-main()
+if __name__ == "__main__":
+    main()

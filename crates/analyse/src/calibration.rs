@@ -28,8 +28,8 @@ const FALSE_ALARM: f64 = 0.03;
 
 /// Loops of the first copy that is measured: some 50 us on CPython, a third of a small request.
 pub const FIRST_PILOT: u32 = 10_000;
-/// Loops of the copy that a slowed one is compared with. Not 0: a copy that burns has one more layer before its app, which took as much as
-/// 1 % of a small request (`evidence/2026-11-29-calibration`) and wouldn't be in proportion.
+/// Loops of the copy that a slowed one is compared with. Not 0: a copy that burns has one more layer before its app, whose cost isn't in
+/// proportion to the loops (`evidence/2026-11-29-calibration`).
 pub const BASE: u32 = 1;
 /// Share of a request's CPU time that a pilot should take: so much that the noise is small beside it.
 const PILOT_SHARE: f64 = 0.4;

@@ -101,7 +101,7 @@ impl SessionKind {
 pub struct BurnSize {
     /// Turns of an empty loop in the copy that was measured: many, so that the noise is small beside what they cost.
     pub pilot: u32,
-    /// Blocks of that copy against the stack.
+    /// Blocks of that copy against the one with `base`.
     pub blocks: u32,
     /// Turns that each request of the slowed copy burns, more than `base`.
     pub loops: u32,

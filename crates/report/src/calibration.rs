@@ -65,7 +65,7 @@ pub fn burn_words(burn: &BurnSize, slowdown: f64) -> String {
         percent(burn.share),
         percent(burn.low),
         percent(burn.high),
-        if burn.base == 0 { "none".to_owned() } else { format!("burn={}loops", burn.base) },
+        if burn.base == 0 { "the stack".to_owned() } else { format!("burn={}loops", burn.base) },
         percent(slowdown),
         burn.pilot,
         burn.blocks
