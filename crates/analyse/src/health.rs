@@ -154,7 +154,9 @@ fn dropped(health: &mut Health, cells: &[Cell]) {
     if all == 0 || dropped * 10 < all {
         return;
     }
-    let text = format!("{dropped} of {all} slices were left out because something else used the CPUs");
+    let text = format!(
+        "{dropped} of {all} slices were left out because something else used the CPUs in or around them"
+    );
     if dropped * 2 > all {
         health.no_verdict.push(text.clone());
     } else {

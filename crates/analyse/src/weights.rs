@@ -1,14 +1,15 @@
 //! How much each slice of a block counts. Both rules are blind to labels: they see what the machine did, never a stack's figures.
 //!
 //! A slice in which others used the CPUs doesn't count. Of two stacks it takes its whole *quad* with it, the pair of rounds over all
-//! stacks (METHOD, section 3): what is left of one compares other moments. In a table of many a quad is long, and what one slice met
-//! says little about the others.
+//! stacks (METHOD, section 3): what is left of one compares other moments. Where that leaves too few quads, the block is void: it
+//! says nothing, and a run that looks at valid blocks makes another. In a table of many a quad is long, and what one slice met says
+//! little about the others.
 //!
 //! A quad counts the less the more the speed of the server's CPUs changed around its slices: another system on the same core came or
 //! went, of which no counter here tells. Such a quad is noisier, so it is weighted by the inverse of its variance; all stacks have the
 //! same weights, so that a ratio stays one of sums over the same stretches of time (`docs/design/2026-11-28-speed.md`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dyno_model::{
     Operation,
@@ -25,11 +26,15 @@ const CALM_SD: f64 = 0.05;
 const CHANGE_SD: f64 = 0.3;
 /// Slices of a quad of two stacks.
 const DUET: usize = 4;
+/// Quads that make a block of two stacks valid: METHOD's, which has eight in a block.
+const ENOUGH: usize = 4;
+
+/// The operation, and whether its loop is closed.
+type Kind = (Operation, bool);
 
 /// The stretch of time of two rounds, and the slices in it.
 struct Quad {
-    /// The operation, and whether its loop is closed.
-    kind: (Operation, bool),
+    kind: Kind,
     end_ns: u64,
     /// Indexes of trial and slice.
     slices: Vec<(usize, usize)>,
@@ -46,18 +51,30 @@ pub fn quad_weight(speeds: &[f64]) -> u64 {
     ((FULL as f64 * CALM_SD.powi(2) / variance).round() as u64).max(1)
 }
 
+/// Whether a block of two stacks that had `of` quads is valid with `left` of them: with four, or with half where it had fewer than eight.
+pub fn enough_quads(left: usize, of: usize) -> bool {
+    left >= ENOUGH.min(of.div_ceil(2))
+}
+
 /// The weights of each trial's slices, in order: from 0, which is left out, to [`FULL`].
 pub fn weights(block: &Block) -> Vec<Vec<u64>> {
     let mut weights: Vec<Vec<u64>> = block.trials.iter().map(|trial| vec![0; trial.slices.len()]).collect();
+    let bad = |&(trial, slice): &(usize, usize)| disturbed(foreign_share(&block.trials[trial].slices[slice]));
+    let mut kinds: BTreeMap<Kind, Vec<Quad>> = BTreeMap::new();
     for quad in quads(block) {
-        let weight = quad_weight(&quad.speeds);
-        let bad =
-            |&(trial, slice): &(usize, usize)| disturbed(foreign_share(&block.trials[trial].slices[slice]));
-        if quad.slices.len() == DUET && quad.slices.iter().any(bad) {
+        kinds.entry(quad.kind).or_default().push(quad);
+    }
+    for quads in kinds.into_values() {
+        let whole = |quad: &Quad| quad.slices.len() != DUET || !quad.slices.iter().any(bad);
+        let (all, quads) = (quads.len(), quads.into_iter().filter(whole).collect::<Vec<_>>());
+        if !enough_quads(quads.len(), all) {
             continue;
         }
-        for &(trial, slice) in quad.slices.iter().filter(|one| !bad(one)) {
-            weights[trial][slice] = weight;
+        for quad in quads {
+            let weight = quad_weight(&quad.speeds);
+            for &(trial, slice) in quad.slices.iter().filter(|one| !bad(one)) {
+                weights[trial][slice] = weight;
+            }
         }
     }
     weights
@@ -101,7 +118,7 @@ fn pairs(block: &Block) -> Vec<(usize, usize, usize)> {
     pairs
 }
 
-fn kind(slice: &Slice) -> (Operation, bool) {
+fn kind(slice: &Slice) -> Kind {
     (slice.operation, matches!(slice.load, SliceLoad::Closed { .. }))
 }
 
@@ -176,6 +193,21 @@ mod tests {
         assert!(weights(&block).iter().flatten().all(|&weight| weight == FULL));
         block.trials[1].slices[3].machine.foreign_ns = LENGTH_NS;
         assert_eq!(weights(&block), vec![vec![64, 64, 0, 0, 64, 64, 64, 64]; 2]);
+    }
+
+    #[test]
+    fn a_block_with_too_few_quads_left_is_void() {
+        let disturb = |quads: usize, of: usize| {
+            let mut block = without_speed(block(&vec![CALM; of]));
+            let slices = &mut block.trials[0].slices;
+            slices.iter_mut().step_by(2).take(quads).for_each(|slice| slice.machine.foreign_ns = LENGTH_NS);
+            weights(&block).iter().flatten().filter(|&&weight| weight > 0).count() / DUET
+        };
+        let left = |of: usize| -> Vec<usize> { (0..=of).map(|quads| disturb(quads, of)).collect() };
+        assert_eq!(left(8), [8, 7, 6, 5, 4, 0, 0, 0, 0]);
+        assert_eq!(left(12)[7..10], [5, 4, 0]);
+        assert_eq!([left(4), left(3)], [vec![4, 3, 2, 0, 0], vec![3, 2, 0, 0]]);
+        assert_eq!([left(2), left(1)], [vec![2, 1, 0], vec![1, 0]]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use dyno_analyse::{
     looks::{Decision, Looks, MOST_BLOCKS, is_look},
     placebo::Setting,
     statistics::{mean, normal, standard_deviation},
-    weights::quad_weight,
+    weights::{enough_quads, quad_weight},
 };
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -285,7 +285,7 @@ impl<'a> Clockwork<'a> {
             }
             // Of the first stack and the second: the amount, and the slices in which it was done, each times its weight.
             let mut sums = [[0.0; 2]; 2];
-            let mut spin = self.speed();
+            let (mut spin, mut left) = (self.speed(), 0);
             for _ in 0..QUADS {
                 let (mut amount, mut shares, mut speeds) = ([0.0; 4], [0.0; 4], vec![spin]);
                 let order = self.quad();
@@ -303,15 +303,15 @@ impl<'a> Clockwork<'a> {
                 if shares.into_iter().any(disturbed) {
                     continue;
                 }
+                left += 1;
                 let weight = quad_weight(&speeds) as f64;
                 for (amount, stack) in amount.into_iter().zip(order) {
                     sums[stack][0] += weight * amount;
                     sums[stack][1] += weight;
                 }
             }
-            let [a, b] = sums.map(|[amount, slices]| amount / slices);
-            // A block that was disturbed throughout says nothing.
-            if (a / b).is_finite() {
+            if enough_quads(left, QUADS) {
+                let [a, b] = sums.map(|[amount, slices]| amount / slices);
                 return (a / b).ln();
             }
         }
