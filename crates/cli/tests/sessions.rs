@@ -136,8 +136,9 @@ fn a_calibration_goes_on_in_the_middle_of_a_session() {
     let arguments = [
         "calibrate",
         "flask/gunicorn",
+        // So much that one pilot tells its size.
         "--slowdown",
-        "200%",
+        "80%",
         "--aa",
         "1",
         "--ab",
@@ -183,10 +184,10 @@ fn a_calibration_goes_on_in_the_middle_of_a_session() {
     );
     assert_eq!(calibration.setting.slice, Span::milliseconds(100), "nothing chooses what was given");
     let burn = calibration.burn.unwrap();
-    assert!((burn.share - 2.0).abs() < 0.1, "{burn:?}");
+    assert!((burn.share - 0.8).abs() < 0.04, "{burn:?}");
     let seen = said.summary.ab_cpu.unwrap().mean;
     // Eight blocks of a second each on a noisy machine; a burn that costs twice or half what was asked would be seen.
-    assert!((1.2..3.4).contains(&seen), "the copy costs what was asked: {seen}, {burn:?}");
+    assert!((0.4..1.6).contains(&seen), "the copy costs what was asked: {seen}, {burn:?}");
     assert!(fs::read_to_string(folder.join("calibration.md")).unwrap().contains("A/B"));
     assert_eq!(left_over(), Vec::<String>::new());
 }
