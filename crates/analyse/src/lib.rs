@@ -133,10 +133,15 @@ impl Analysis {
 
     /// Blocks until the next look at a run with looks, by the pair that has the fewest; 0 after the last.
     pub fn to_next_look(&self) -> u32 {
-        let valid = |one: &Series| one.values.iter().flatten().count();
-        let fewest = self.series.iter().filter(|one| one.metric == Metric::Throughput).map(valid).min();
-        let fewest = fewest.unwrap_or(0);
-        looks::next_look(fewest).map_or(0, |next| u32::try_from(next - fewest).unwrap_or(0))
+        let (fewest, _) = self.valid_blocks();
+        looks::next_look(fewest as usize).map_or(0, |next| u32::try_from(next).unwrap_or(0) - fewest)
+    }
+
+    /// The fewest and the most blocks that any stack's throughput rests on: complete ones that aren't void, in which it didn't fail.
+    pub fn valid_blocks(&self) -> (u32, u32) {
+        let valid = |one: &Series| one.values.iter().flatten().count() as u32;
+        let counts = || self.series.iter().filter(|one| one.metric == Metric::Throughput).map(valid);
+        (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
     }
 }
 

@@ -160,6 +160,15 @@ fn disturbed_slices_are_left_out_whatever_they_measured() {
 }
 
 #[test]
+fn a_block_that_says_nothing_is_not_counted_and_another_is_wanted() {
+    let (run, mut blocks) = made(0.01);
+    assert_eq!(analyse(&run, &blocks).valid_blocks(), (8, 8));
+    slices(&mut blocks[2..3], |slice| slice.machine.foreign_ns = slice.outcome.window_ns);
+    let analysis = analyse(&run, &blocks);
+    assert_eq!((analysis.blocks, analysis.valid_blocks(), analysis.to_next_look()), (8, (7, 7), 1));
+}
+
+#[test]
 fn an_operation_without_enough_undisturbed_blocks_says_so() {
     let (run, mut blocks) = made(0.01);
     for trial in &mut blocks[0].trials {

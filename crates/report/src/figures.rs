@@ -1,6 +1,15 @@
 //! Numbers as people read them: no more digits than their interval supports.
 
+use dyno_analyse::Analysis;
 use dyno_model::output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict};
+
+/// The blocks that the numbers rest on: void ones aren't among them.
+pub fn valid_blocks(analysis: &Analysis) -> String {
+    match analysis.valid_blocks() {
+        (fewest, most) if fewest == most => format!("{most} blocks"),
+        (fewest, most) => format!("{fewest} to {most} blocks"),
+    }
+}
 
 /// A number in about four significant digits, never in powers of ten; a dash where there is none.
 pub fn number(value: f64) -> String {

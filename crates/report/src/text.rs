@@ -11,7 +11,7 @@ use dyno_model::{
 };
 
 use crate::{
-    figures::{number, outcome, rank, ratio, spread},
+    figures::{number, outcome, rank, ratio, spread, valid_blocks},
     spark::spark,
 };
 
@@ -198,10 +198,10 @@ fn marked(one: &Comparison) -> String {
 
 fn footer(run: &Run, analysis: &Analysis, screen: Screen) -> String {
     let mut text = String::new();
-    let blocks = analysis.blocks;
+    let blocks = valid_blocks(analysis);
     let _ = writeln!(
         text,
-        "\nRatios with 95 % intervals over {blocks} blocks; = a tie (within 3 %), ? inconclusive,\n\
+        "\nRatios with 95 % intervals over {blocks}; = a tie (within 3 %), ? inconclusive,\n\
          ! no verdict. ± is half of the 95 % interval; ranks in one interval are ties.\n\
          CPU is that of server and front, per request."
     );

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use crate::{
     axis::{Axis, Unit},
     csv::{Sheet, cell, maybe},
-    figures::{rank, ratio, spread, time_us, value, verdict},
+    figures::{rank, ratio, spread, time_us, valid_blocks, value, verdict},
     page::MANY,
     plot::{COLOURS, Line, lines, spark},
     rows::{Glyph, Plot, Row, caption},
@@ -333,7 +333,7 @@ fn table(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     html! {
         details { summary { "All figures of " (operation) " as a table" }
         div.scroll tabindex="0" role="group" aria-label={ (operation) " figures" } { table.data.sort {
-            caption { "Estimates with half their 95 % interval over " (analysis.blocks) " blocks" }
+            caption { "Estimates with half their 95 % interval over " (valid_blocks(analysis)) }
             thead { tr { th scope="col" { "stack" } th scope="col" { "rank" } @for head in heads { th scope="col" { (head) } } th scope="col" { "by block, ±20 %" } } }
             tbody { @for rate in &rates {
                 tr data-s=(rate.stack) {

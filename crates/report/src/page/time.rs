@@ -32,9 +32,7 @@ pub fn section(run: &Run, analysis: &Analysis) -> Markup {
             h2 { "Over time" }
             @if pictures.slices.is_empty() { p { "– no slice is recorded." } } @else {
                 @let out = pictures.slices.iter().filter(|slice| slice.left_out).count();
-                p { (out) " of " (pictures.slices.len()) " slices were left out, whatever they measured, because something else used more than 10 % of a core while they ran"
-                    @if run.prepared.len() == 2 { " or while another slice of their quad did; a block with fewer than four quads left, and fewer than half of its own, says nothing" }
-                    ". Where the CPUs' own speed changed, slices count less." }
+                p { (out) " of " (pictures.slices.len()) " slices were left out, whatever they measured, because something else used more than 10 % of a core while they ran or, of two stacks, while another slice of their quad did. A block of two stacks with fewer than four quads left, and fewer than half of its own, says nothing. Where the CPUs' own speed changed, slices count less." }
                 div.pair { (slices(run, &pictures.slices, &pictures.blocks, length_s)) (memory(run, analysis, length_s)) }
             }
             (blocks(&pictures.blocks))
