@@ -1,4 +1,5 @@
-//! A cell is one stack and operation: what each block says about it, with the disturbed slices left out.
+//! A cell is one stack and operation: what each block says about it. Disturbed slices are adjusted for what others took, and none is
+//! left out.
 
 use dyno_model::{
     Operation, StackName,
@@ -9,7 +10,8 @@ use dyno_model::{
 };
 
 use crate::{
-    filter::Disturbance,
+    adjust::{COVARIATES, Loss, Slopes, loss, slopes},
+    filter::{Disturbance, disturbed},
     statistics::mean,
     weights::{FULL, weights},
 };
@@ -22,10 +24,12 @@ pub struct Cell {
     pub throughput: Vec<Option<Closed>>,
     /// One entry for each complete block.
     pub latency: Vec<Option<Open>>,
-    /// Slices left out for foreign CPU, and slices in all.
-    pub dropped: (usize, usize),
-    /// Slices of quads that count less than half, because the CPUs' speed changed in them.
+    /// Slices in which others took more than a tenth of a CPU, and slices in all.
+    pub disturbed: (usize, usize),
+    /// Slices of quads that count less than half, because the CPUs' speed, or what others took of them, changed in them.
     pub uneven: usize,
+    /// What others took in each block's closed-loop slices, in the mean; `None` where the block has none.
+    pub losses: Vec<Option<Loss>>,
     /// Counts over all slices, those left out too.
     pub counts: Counts,
     /// What happened to connections, in all slices.
@@ -46,9 +50,17 @@ pub struct Cell {
 pub struct Closed {
     pub completed: u64,
     pub window_ns: u64,
+    /// Time that the machine gave: the window less what others took, by how much that was seen to cost.
+    pub given_ns: f64,
     /// Server and front.
     pub stack_cpu_ns: u64,
+    /// The same, had others taken nothing.
+    pub stack_cpu_adjusted_ns: f64,
     pub database_cpu_ns: u64,
+    /// The same, had others taken nothing.
+    pub database_cpu_adjusted_ns: f64,
+    /// Time of each of the servers' CPUs, and of each of database and generator, that others left to the run.
+    pub there_ns: [f64; 2],
     pub memory_bytes: u64,
     pub generator: Generator,
 }
@@ -80,24 +92,34 @@ pub struct Open {
 /// Adds up what the blocks say.
 pub fn cells(run: &Run, blocks: &[&Block]) -> Vec<Cell> {
     let mut cells = Vec::new();
-    let blocks: Vec<(&Block, Vec<Vec<u64>>)> = blocks.iter().map(|&block| (block, weights(block))).collect();
+    let slopes = slopes(blocks, &run.cpus);
+    let blocks: Vec<(&Block, Vec<Vec<u64>>)> =
+        blocks.iter().map(|&block| (block, weights(block, &run.cpus))).collect();
     for &operation in &run.plan.operations {
+        let slopes = slopes.get(&operation).copied().unwrap_or_default();
         for prepared in &run.prepared {
-            cells.push(Cell::of(run, &prepared.stack, operation, &blocks));
+            cells.push(Cell::of(run, &prepared.stack, operation, &blocks, &slopes));
         }
     }
     cells
 }
 
 impl Cell {
-    fn of(run: &Run, stack: &StackName, operation: Operation, blocks: &[(&Block, Vec<Vec<u64>>)]) -> Self {
+    fn of(
+        run: &Run,
+        stack: &StackName,
+        operation: Operation,
+        blocks: &[(&Block, Vec<Vec<u64>>)],
+        slopes: &Slopes,
+    ) -> Self {
         let mut cell = Self {
             stack: stack.clone(),
             operation,
             throughput: Vec::new(),
             latency: Vec::new(),
-            dropped: (0, 0),
+            disturbed: (0, 0),
             uneven: 0,
+            losses: Vec::new(),
             counts: Counts::default(),
             connections: ConnectionCounts::default(),
             pacing: Vec::new(),
@@ -105,7 +127,7 @@ impl Cell {
             rate_trend: Vec::new(),
             latency_trend: Vec::new(),
         };
-        let guard_ns = run.plan.design.guard.0.as_nanos() as u64;
+        let adjusting = Adjusting { run, slopes, guard_ns: run.plan.design.guard.0.as_nanos() as u64 };
         let mut trial_pacing = Vec::new();
         for (block, weights) in blocks {
             // A trial that failed in the block says nothing about it; several trials are those of pairs.
@@ -115,7 +137,7 @@ impl Cell {
                 .zip(weights.iter().map(Vec::as_slice))
                 .filter(|(trial, _)| trial.stack == *stack && trial.failure.is_none())
                 .collect();
-            cell.add_block(&trials, guard_ns);
+            cell.add_block(&trials, &adjusting);
             trial_pacing
                 .extend(trials.iter().filter_map(|(trial, _)| trial.pacing).map(|pacing| pacing.a_squared));
         }
@@ -125,8 +147,9 @@ impl Cell {
         cell
     }
 
-    fn add_block(&mut self, trials: &[(&Trial, &[u64])], guard_ns: u64) {
+    fn add_block(&mut self, trials: &[(&Trial, &[u64])], adjusting: &Adjusting<'_>) {
         let (mut closed, mut open) = (None, None);
+        let mut losses: Vec<Loss> = Vec::new();
         let (mut rate_trends, mut latency_trends) = (Vec::new(), Vec::new());
         for (trial, weights) in trials {
             let (mut closed_slices, mut open_slices) = (Vec::new(), Vec::new());
@@ -134,19 +157,20 @@ impl Cell {
             for (slice, &weight) in slices.filter(|(slice, _)| slice.operation == self.operation) {
                 self.counts += slice.outcome.counts;
                 self.connections += slice.outcome.connections;
-                self.dropped.1 += 1;
+                self.disturbed.1 += 1;
+                self.disturbed.0 += usize::from(disturbed(foreign_share(slice)));
                 if weight == 0 {
-                    self.dropped.0 += 1;
                     continue;
                 }
                 self.uneven += usize::from(weight < FULL / 2);
                 match slice.load {
                     SliceLoad::Closed { .. } => {
-                        add_closed(closed.get_or_insert_default(), slice, weight, guard_ns);
+                        add_closed(closed.get_or_insert_default(), slice, weight, adjusting);
+                        losses.push(loss(slice, &adjusting.run.cpus));
                         closed_slices.push(slice);
                     }
                     SliceLoad::Open { rate, .. } => {
-                        add_open(open.get_or_insert_default(), slice, rate.per_s(), guard_ns);
+                        add_open(open.get_or_insert_default(), slice, rate.per_s(), adjusting.guard_ns);
                         open_slices.push(slice);
                         let pacing = slice.outcome.pacing.filter(|one| one.gaps >= FEWEST_GAPS as u64);
                         self.pacing.extend(pacing.map(|pacing| pacing.a_squared));
@@ -157,6 +181,7 @@ impl Cell {
             latency_trends.extend(trend(&open_slices, median));
         }
         self.throughput.push(closed);
+        self.losses.push(mean_loss(&losses));
         self.latency.push(open);
         // Trials of one block are one number: the block is the unit.
         let one = |trends: &[f64]| (!trends.is_empty()).then(|| mean(trends));
@@ -170,8 +195,12 @@ impl Cell {
         for one in self.throughput.iter().flatten() {
             sum.completed += one.completed;
             sum.window_ns += one.window_ns;
+            sum.given_ns += one.given_ns;
             sum.stack_cpu_ns += one.stack_cpu_ns;
+            sum.stack_cpu_adjusted_ns += one.stack_cpu_adjusted_ns;
             sum.database_cpu_ns += one.database_cpu_ns;
+            sum.database_cpu_adjusted_ns += one.database_cpu_adjusted_ns;
+            (0..2).for_each(|part| sum.there_ns[part] += one.there_ns[part]);
             sum.memory_bytes = sum.memory_bytes.max(one.memory_bytes);
             sum.generator += one.generator;
         }
@@ -220,14 +249,41 @@ pub fn foreign_share(slice: &Slice) -> f64 {
     Disturbance { foreign_ns, steal_ns, length_ns: slice.outcome.window_ns }.share()
 }
 
-fn add_closed(sum: &mut Closed, slice: &Slice, weight: u64, guard_ns: u64) {
+/// What adding a slice up needs besides the slice.
+struct Adjusting<'a> {
+    run: &'a Run,
+    slopes: &'a Slopes,
+    guard_ns: u64,
+}
+
+/// The mean of what others took; `None` of no slices.
+fn mean_loss(losses: &[Loss]) -> Option<Loss> {
+    let mean = |k: usize| losses.iter().map(|loss| loss[k]).sum::<f64>() / losses.len() as f64;
+    (!losses.is_empty()).then(|| std::array::from_fn::<f64, COVARIATES, _>(mean))
+}
+
+fn add_closed(sum: &mut Closed, slice: &Slice, weight: u64, adjusting: &Adjusting<'_>) {
     let role = |name: &str| slice.cpu_ns.get(name).copied().unwrap_or(0);
+    let (loss, slopes) = (loss(slice, &adjusting.run.cpus), adjusting.slopes);
+    let (window_ns, stack_ns, database_ns) = (
+        weight * slice.outcome.window_ns,
+        weight * (role("server") + role("front")),
+        weight * role("database"),
+    );
     sum.completed += weight * slice.outcome.window_completed;
-    sum.window_ns += weight * slice.outcome.window_ns;
-    sum.stack_cpu_ns += weight * (role("server") + role("front"));
-    sum.database_cpu_ns += weight * role("database");
+    sum.window_ns += window_ns;
+    sum.given_ns += window_ns as f64 * slopes.slowed(&loss);
+    sum.stack_cpu_ns += stack_ns;
+    sum.stack_cpu_adjusted_ns += stack_ns as f64 / slopes.dearer(&loss);
+    sum.database_cpu_ns += database_ns;
+    sum.database_cpu_adjusted_ns += database_ns as f64 / slopes.database_dearer(&loss);
+    let of_servers = loss[0] + loss[1];
+    let of_others =
+        if adjusting.run.cpus.beside_servers().is_empty() { of_servers } else { loss[2] + loss[3] };
+    let there = [of_servers, of_others].map(|taken| (-taken).exp());
+    (0..2).for_each(|part| sum.there_ns[part] += window_ns as f64 * there[part]);
     sum.memory_bytes = sum.memory_bytes.max(slice.usage.memory_bytes);
-    sum.generator += generator(slice, guard_ns).times(weight);
+    sum.generator += generator(slice, adjusting.guard_ns).times(weight);
 }
 
 fn add_open(sum: &mut Open, slice: &Slice, rate_per_s: f64, guard_ns: u64) {

@@ -6,7 +6,7 @@ use dyno_model::{
 };
 
 use crate::{
-    Curve, FEWEST_BLOCKS, Series,
+    Curve, FIRST_BLOCKS, Series,
     cells::{Cell, Closed},
     health::Health,
     percentiles::woodruff,
@@ -56,13 +56,13 @@ fn uncounted(metric: Metric, cell: &Cell, values: &[Option<f64>]) -> bool {
 }
 
 fn value(metric: Metric, closed: &Closed) -> Option<f64> {
-    let per_request_us = |ns: u64| (closed.completed > 0).then(|| ns as f64 / 1e3 / closed.completed as f64);
+    let per_request_us = |ns: f64| (closed.completed > 0).then(|| ns / 1e3 / closed.completed as f64);
     let value = match metric {
         Metric::Throughput => {
-            (closed.window_ns > 0).then(|| closed.completed as f64 / (closed.window_ns as f64 / 1e9))
+            (closed.given_ns > 0.0).then(|| closed.completed as f64 / (closed.given_ns / 1e9))
         }
-        Metric::CpuPerRequest => per_request_us(closed.stack_cpu_ns),
-        Metric::DatabaseCpuPerRequest => per_request_us(closed.database_cpu_ns),
+        Metric::CpuPerRequest => per_request_us(closed.stack_cpu_adjusted_ns),
+        Metric::DatabaseCpuPerRequest => per_request_us(closed.database_cpu_adjusted_ns),
         Metric::Memory => Some(closed.memory_bytes as f64 / f64::from(1 << 20)),
         Metric::LatencyP50 | Metric::LatencyP90 | Metric::LatencyP99 => None,
     };
@@ -99,7 +99,7 @@ pub fn estimates(cells: &[Cell], series: &[Series], health: &Health) -> Vec<Esti
             None => Some(geometric(&values)),
         };
         let Some((estimate, interval)) = interval else { continue };
-        let interval = interval.filter(|_| values.len() >= FEWEST_BLOCKS);
+        let interval = interval.filter(|_| values.len() >= FIRST_BLOCKS);
         results.push(Estimate {
             stack: one.stack.clone(),
             operation: one.operation,

@@ -11,6 +11,7 @@ use dyno_model::{
 };
 
 use crate::{
+    adjust::{self, Loss},
     cells::{Cell, Open},
     estimates::quantile,
     self_checks::{self, CHECKS, Check, Finding},
@@ -30,6 +31,8 @@ pub struct Health {
     /// The self-checks, those that passed too.
     pub checks: Vec<SelfCheck>,
     cells: BTreeMap<(StackName, Operation), CellHealth>,
+    /// What others took in each block's slices of a stack and operation.
+    losses: BTreeMap<(StackName, Operation), Vec<Option<Loss>>>,
 }
 
 #[derive(Default)]
@@ -56,6 +59,27 @@ impl Health {
         reason.map(|reason| format!("{stack}: {reason}"))
     }
 
+    /// Why a ratio of two stacks may carry no verdict although each of them may: others took surely more of the CPUs while one of
+    /// them was loaded than while the other was, by so much that the adjustment for it could decide the verdict.
+    pub fn followed(
+        &self,
+        a: &StackName,
+        b: &StackName,
+        operation: Operation,
+        metric: Metric,
+    ) -> Option<String> {
+        if quantile(metric).is_some() || metric == Metric::Memory {
+            return None;
+        }
+        let of = |stack: &StackName| self.losses.get(&(stack.clone(), operation));
+        let follows = adjust::follows(of(a)?, of(b)?)?;
+        let (more, less) = if follows > 0.0 { (a, b) } else { (b, a) };
+        Some(format!(
+            "others took {:.0} % more of a CPU while {more} was loaded than while {less} was: what disturbs this machine follows the stack",
+            follows.abs() * 100.0
+        ))
+    }
+
     fn cell(&self, stack: &StackName, operation: Operation) -> Option<&CellHealth> {
         self.cells.get(&(stack.clone(), operation))
     }
@@ -75,7 +99,7 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     let mut health = Health::default();
     failures(&mut health, blocks);
     machine(&mut health, blocks);
-    dropped(&mut health, cells);
+    disturbed(&mut health, cells);
     uneven(&mut health, cells);
     if run.cpus.generator == run.cpus.database {
         health.flags.push((0, "database and generator share CPUs".to_owned()));
@@ -84,6 +108,7 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     for cell in cells {
         let found = examine_cell(&mut health, cell);
         health.cells.insert((cell.stack.clone(), cell.operation), found);
+        health.losses.insert((cell.stack.clone(), cell.operation), cell.losses.clone());
     }
     let findings = self_checks::examine(run, cells, &overloaded);
     for check in &CHECKS {
@@ -119,27 +144,35 @@ fn failures(health: &mut Health, blocks: &[&Block]) {
     }
 }
 
-/// The machine's own speed and what others took of it.
+/// Change of the machine's own speed, from the first to the last third of a run, that is worth a word.
+const SPEED_CHANGE: f64 = 0.20;
+/// Share of a CPU that the hypervisor may take without a word, and from which on a run has a grade less.
+const STEAL: (f64, f64) = (0.02, 0.10);
+
+/// The machine's own speed and what the hypervisor took. Both hit all stacks alike, for slices are in random order: they widen
+/// intervals, and refuse nothing.
 fn machine(health: &mut Health, blocks: &[&Block]) {
     let third = blocks.len() / 3;
     if third > 0 {
         let speed =
             |blocks: &[&Block]| mean(&blocks.iter().map(|block| block.spin_per_ms).collect::<Vec<_>>());
         let change = speed(&blocks[blocks.len() - third..]) / speed(&blocks[..third]) - 1.0;
-        if change.abs() > 0.20 {
-            health
-                .no_verdict
-                .push(format!("the machine's own speed changed by {:+.0} % during the run", change * 100.0));
+        if change.abs() > SPEED_CHANGE {
+            let text = format!("the machine's own speed changed by {:+.0} % during the run", change * 100.0);
+            health.flags.push((10, text));
         }
     }
     let slices = || blocks.iter().flat_map(|block| &block.trials).flat_map(|trial| &trial.slices);
     let window_ns: u64 = slices().map(|slice| slice.outcome.window_ns).sum();
     let share = |ns: u64| ns as f64 / window_ns.max(1) as f64;
     let steal = share(slices().map(|slice| slice.machine.steal_ns).sum());
-    if steal > 0.10 {
-        health.no_verdict.push(format!("the hypervisor took {:.0} % of a CPU", steal * 100.0));
-    } else if steal > 0.02 {
-        health.flags.push((10, format!("the hypervisor took {:.1} % of a CPU", steal * 100.0)));
+    if steal > STEAL.0 {
+        let points = if steal > STEAL.1 { 20 } else { 10 };
+        let text = format!(
+            "another system on this machine's hardware was busy: the hypervisor took {:.0} % of a CPU",
+            steal * 100.0
+        );
+        health.flags.push((points, text));
     }
     let standby = share(slices().map(|slice| slice.machine.standby_ns).sum());
     if standby > 0.02 {
@@ -148,31 +181,28 @@ fn machine(health: &mut Health, blocks: &[&Block]) {
     }
 }
 
-fn dropped(health: &mut Health, cells: &[Cell]) {
-    let (dropped, all) =
-        cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.dropped.0, sum.1 + cell.dropped.1));
-    if all == 0 || dropped * 10 < all {
+/// Slices in which others took more than a tenth of a CPU. They count, adjusted for what was taken.
+fn disturbed(health: &mut Health, cells: &[Cell]) {
+    let (disturbed, all) =
+        cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.disturbed.0, sum.1 + cell.disturbed.1));
+    if all == 0 || disturbed * 10 < all {
         return;
     }
-    let text = format!(
-        "{dropped} of {all} slices were left out because something else used the CPUs in or around them"
-    );
-    if dropped * 2 > all {
-        health.no_verdict.push(text.clone());
-    } else {
-        health.flags.push((10, text.clone()));
-    }
+    let share = disturbed as f64 / all as f64 * 100.0;
+    let text = format!("others used this machine's CPUs in {share:.0} % of the slices");
+    health.flags.push((if disturbed * 2 > all { 30 } else { 15 }, text.clone()));
     health.warn(
         "foreign_cpu",
         "run".to_owned(),
-        text,
-        "stop what else runs on this machine, or run again at a quieter time",
+        format!("{text}; figures are adjusted for what was taken, and their intervals are wider for it"),
+        "stop what else runs on this machine, or give a longer --budget",
     );
 }
 
-/// Quads in which the CPUs' speed changed.
+/// Quads in which the CPUs' speed changed, or what others took of them.
 fn uneven(health: &mut Health, cells: &[Cell]) {
-    let (uneven, all) = cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.uneven, sum.1 + cell.dropped.1));
+    let (uneven, all) =
+        cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.uneven, sum.1 + cell.disturbed.1));
     if uneven * 10 < all || all == 0 {
         return;
     }

@@ -3,6 +3,7 @@
 //! The block is the only unit of inference: every interval rests on one number per block (METHOD, section 4).
 
 pub mod across;
+pub mod adjust;
 pub mod anytime;
 pub mod calibration;
 pub mod capacity;
@@ -26,6 +27,7 @@ mod self_checks;
 mod sentences;
 mod servers;
 pub mod shift;
+pub mod spread;
 pub mod statistics;
 #[doc(hidden)]
 pub mod synthetic;
@@ -47,8 +49,10 @@ pub use health::P99_REQUESTS;
 pub use servers::ServerSays;
 pub use trust::Trust;
 
-/// Fewest blocks that an interval may rest on.
+/// Fewest blocks that a claim may rest on: the first look.
 pub const FEWEST_BLOCKS: usize = 8;
+/// Fewest blocks that an interval of a table, or of a run that was stopped early, may rest on.
+pub const FIRST_BLOCKS: usize = 3;
 /// The region of practical equivalence: a ratio within it is a tie.
 pub const TIE: f64 = 1.03;
 

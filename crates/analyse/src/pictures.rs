@@ -1,4 +1,4 @@
-//! What only plots need: where CPU time went, every slice over time with those that were left out, distributions.
+//! What only plots need: where CPU time went, every slice over time with those that were disturbed, distributions.
 
 use dyno_model::{
     Operation, StackName,
@@ -7,7 +7,7 @@ use dyno_model::{
 
 use crate::{
     cells::{Cell, foreign_share},
-    weights::weights,
+    filter::disturbed,
 };
 
 /// The roles of a [`CpuSplit`], in the order of plots. `other` is a pooler, a broker and workers of tasks.
@@ -15,7 +15,7 @@ pub const ROLES: [&str; 5] = ["server", "front", "database", "other", "generator
 /// Steps of a [`Distribution`]'s logarithmic axis for each factor of ten.
 const STEPS: f64 = 16.0;
 
-/// Where the CPU time of a right answer went in saturated slices, those left out not counted.
+/// Where the CPU time of a right answer went in saturated slices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuSplit {
     /// The stack.
@@ -43,8 +43,8 @@ pub struct SliceSeen {
     pub memory_mib: f64,
     /// Foreign and stolen CPU time, as a share of one core, what the clock's ticks can't tell taken off.
     pub foreign: f64,
-    /// Whether it was left out for that.
-    pub left_out: bool,
+    /// Whether that is more than a tenth.
+    pub disturbed: bool,
 }
 
 /// One block, complete or not.
@@ -62,7 +62,7 @@ pub struct BlockSeen {
     pub spin: f64,
     /// Trials, and those that failed.
     pub trials: (usize, usize),
-    /// Slices, and those left out.
+    /// Slices, and those that were disturbed.
     pub slices: (usize, usize),
 }
 
@@ -108,9 +108,9 @@ fn cpu(run: &Run, blocks: &[Block]) -> Vec<CpuSplit> {
     let operations = &run.plan.operations;
     let mut sums = vec![([0.0f64; ROLES.len()], 0.0f64); run.prepared.len() * operations.len()];
     let complete = blocks.iter().filter(|block| block.state == BlockState::Complete);
-    for (stack, slice, left_out) in complete.flat_map(|block| slices_of(run, block)) {
+    for (stack, slice) in complete.flat_map(|block| slices_of(run, block)) {
         let Some(operation) = operations.iter().position(|one| *one == slice.operation) else { continue };
-        if left_out || !matches!(slice.load, SliceLoad::Closed { .. }) {
+        if !matches!(slice.load, SliceLoad::Closed { .. }) {
             continue;
         }
         let (us, answers) = &mut sums[stack * operations.len() + operation];
@@ -129,12 +129,12 @@ fn cpu(run: &Run, blocks: &[Block]) -> Vec<CpuSplit> {
     with_answers.map(split).collect()
 }
 
-/// Slices of trials that didn't fail, with the index of their stack, and whether they are left out.
-fn slices_of<'a>(run: &'a Run, block: &'a Block) -> impl Iterator<Item = (usize, &'a Slice, bool)> {
-    let trials = block.trials.iter().zip(weights(block)).filter(|(trial, _)| trial.failure.is_none());
-    let of_known = trials.filter_map(|(trial, weights)| {
+/// Slices of trials that didn't fail, with the index of their stack.
+fn slices_of<'a>(run: &'a Run, block: &'a Block) -> impl Iterator<Item = (usize, &'a Slice)> {
+    let trials = block.trials.iter().filter(|trial| trial.failure.is_none());
+    let of_known = trials.filter_map(|trial| {
         let stack = run.prepared.iter().position(|one| one.stack == trial.stack)?;
-        Some(trial.slices.iter().zip(weights).map(move |(slice, weight)| (stack, slice, weight == 0)))
+        Some(trial.slices.iter().map(move |slice| (stack, slice)))
     });
     of_known.flatten()
 }
@@ -149,10 +149,10 @@ fn slices(run: &Run, blocks: &[Block]) -> Vec<SliceSeen> {
     let mut all = Vec::new();
     let mut sums = std::collections::BTreeMap::new();
     for block in blocks {
-        for (stack, slice, left_out) in slices_of(run, block) {
+        for (stack, slice) in slices_of(run, block) {
             let rate = rate(slice);
             let sum = sums.entry((stack, slice.operation)).or_insert((0.0, 0u32));
-            if let Some(rate) = rate.filter(|_| !left_out) {
+            if let Some(rate) = rate {
                 *sum = (sum.0 + rate.ln(), sum.1 + 1);
             }
             all.push(SliceSeen {
@@ -163,7 +163,7 @@ fn slices(run: &Run, blocks: &[Block]) -> Vec<SliceSeen> {
                 relative: rate,
                 memory_mib: slice.usage.memory_bytes as f64 / f64::from(1 << 20),
                 foreign: foreign_share(slice),
-                left_out,
+                disturbed: disturbed(foreign_share(slice)),
             });
         }
         begin_s += block.length_ns as f64 / 1e9;
@@ -181,7 +181,7 @@ fn blocks_seen(blocks: &[Block]) -> Vec<BlockSeen> {
     let seen = blocks.iter().map(|block| {
         let (at_s, length_s) = (begin_s, block.length_ns as f64 / 1e9);
         begin_s += length_s;
-        let weights: Vec<u64> = weights(block).into_iter().flatten().collect();
+        let slices = || block.trials.iter().flat_map(|trial| &trial.slices);
         BlockSeen {
             index: block.index,
             at_s,
@@ -189,7 +189,7 @@ fn blocks_seen(blocks: &[Block]) -> Vec<BlockSeen> {
             complete: block.state == BlockState::Complete,
             spin: block.spin_per_ms / spin,
             trials: (block.trials.len(), block.trials.iter().filter(|trial| trial.failure.is_some()).count()),
-            slices: (weights.len(), weights.iter().filter(|&&weight| weight == 0).count()),
+            slices: (slices().count(), slices().filter(|slice| disturbed(foreign_share(slice))).count()),
         }
     });
     seen.collect()
@@ -225,14 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn cpu_is_split_by_role_and_slices_left_out_are_not_in_it() {
+    fn cpu_is_split_by_role_and_disturbed_slices_are_marked() {
         let (run, mut blocks) = made();
         let slice = &mut blocks[0].trials[1].slices[0];
         slice.cpu_ns.insert("pgbouncer".to_owned(), 1);
         let window_ns = slice.outcome.window_ns;
-        let noisy = &mut blocks[1].trials[1].slices[0];
-        noisy.machine.foreign_ns = window_ns;
-        noisy.cpu_ns.insert("front".to_owned(), 1_000_000_000);
+        blocks[1].trials[1].slices[0].machine.foreign_ns = window_ns;
         let all = pictures(&run, &blocks, &[]);
         assert_eq!(all.cpu.len(), 4, "two stacks and two operations");
         let split = &all.cpu[2];
@@ -242,7 +240,7 @@ mod tests {
         assert!(
             (split.us[0] / split.us[2] - 9.7).abs() < 0.01 && (split.us[4] / split.us[2] - 2.0).abs() < 0.01
         );
-        assert_eq!(all.slices.iter().filter(|slice| slice.left_out).count(), 1);
+        assert_eq!(all.slices.iter().filter(|slice| slice.disturbed).count(), 1);
         assert_eq!(all.blocks[1].slices, (12, 1));
     }
 

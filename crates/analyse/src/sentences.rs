@@ -6,7 +6,7 @@ use dyno_model::{
     record::Run,
 };
 
-use crate::{FEWEST_BLOCKS, trust::Trust};
+use crate::{FIRST_BLOCKS, trust::Trust};
 
 /// The run's answer: what must not be believed first, then one sentence for each operation.
 pub fn sentences(
@@ -20,7 +20,7 @@ pub fn sentences(
     if trust.grade == '-' {
         all.push(format!("No verdict: {}.", trust.reasons.join("; ")));
     }
-    if blocks < FEWEST_BLOCKS {
+    if blocks < FIRST_BLOCKS {
         return all;
     }
     for &operation in &run.plan.operations {
@@ -59,18 +59,18 @@ fn fastest(
     // Where throughput was limited elsewhere, CPU per request still tells.
     let of =
         |metric: Metric| results.iter().filter(move |one| one.operation == operation && one.metric == metric);
-    let few = |one: &Estimate| (one.blocks as usize) < FEWEST_BLOCKS;
-    let unranked = |disturbed: bool| -> Vec<String> {
-        let all = of(Metric::Throughput).filter(|one| one.rank.is_none() && few(one) == disturbed);
+    let few = |one: &Estimate| (one.blocks as usize) < FIRST_BLOCKS;
+    let unranked = |absent: bool| -> Vec<String> {
+        let all = of(Metric::Throughput).filter(|one| one.rank.is_none() && few(one) == absent);
         all.map(|one| one.stack.to_string()).collect()
     };
-    let (disturbed, refused) = (unranked(true), unranked(false));
+    let (absent, refused) = (unranked(true), unranked(false));
     let mut ranked: Vec<&Estimate> = of(Metric::Throughput).filter(|one| one.rank.is_some()).collect();
     ranked.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
     let Some(first) = ranked.first() else {
         let blocks = of(Metric::Throughput).map(|one| one.blocks).min()?;
-        let reason = if (blocks as usize) < FEWEST_BLOCKS {
-            format!("{blocks} blocks are undisturbed for every stack, and an interval needs {FEWEST_BLOCKS}")
+        let reason = if (blocks as usize) < FIRST_BLOCKS {
+            format!("{blocks} blocks have answers of every stack, and an interval needs {FIRST_BLOCKS}")
         } else {
             "self-checks failed, or answers weren't right".to_owned()
         };
@@ -82,7 +82,7 @@ fn fastest(
         .filter(|one| one.rank.zip(first.rank).is_some_and(|(one, first)| one.0 <= first.1))
         .map(|one| one.stack.to_string())
         .collect();
-    let among = if disturbed.is_empty() && refused.is_empty() { "" } else { " of those ranked" };
+    let among = if absent.is_empty() && refused.is_empty() { "" } else { " of those ranked" };
     let mut text = format!("{operation}: {} is fastest{among}", first.stack);
     if !ties.is_empty() {
         text =
@@ -103,8 +103,8 @@ fn fastest(
         let names = list(&refused);
         text += &format!("; not ranked, because a self-check failed or answers weren't right: {names}");
     }
-    if !disturbed.is_empty() {
-        text += &format!("; not ranked, because too few blocks were undisturbed: {}", list(&disturbed));
+    if !absent.is_empty() {
+        text += &format!("; not ranked, because they answered in too few blocks: {}", list(&absent));
     }
     Some(text + ".")
 }

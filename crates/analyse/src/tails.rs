@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn what_refuses_the_others_and_the_generators_lateness_refuse_it() {
         let (run, mut blocks) = made();
-        blocks[4..].iter_mut().for_each(|block| block.spin_per_ms *= 2.0);
-        assert!(of(&run, &blocks, 0.95)[0].as_ref().unwrap_err().contains("speed changed"));
+        slices(&mut blocks[4..], |_, outcome| outcome.engine = "another".to_owned());
+        assert!(of(&run, &blocks, 0.95)[0].as_ref().unwrap_err().contains("different load engines"));
 
         let (run, mut blocks) = made();
         slices(&mut blocks, |at, outcome| {

@@ -49,8 +49,7 @@ pub fn g6(cells: &[Cell]) -> Vec<Finding> {
             if values.len() >= FEWEST_BLOCKS {
                 trends.push(trend(cell, part, refuses, &values));
             } else {
-                let why =
-                    format!("it needs {FEWEST_BLOCKS} blocks with two undisturbed slices of a kind or more");
+                let why = format!("it needs {FEWEST_BLOCKS} blocks with two slices of a kind or more");
                 findings.push(Finding::not_made("G6", cell, part, &why));
             }
         }
@@ -115,8 +114,9 @@ mod tests {
                 operation: Operation::Hello,
                 throughput: Vec::new(),
                 latency: Vec::new(),
-                dropped: (0, 0),
+                disturbed: (0, 0),
                 uneven: 0,
+                losses: Vec::new(),
                 counts: Counts::default(),
                 connections: dyno_model::load::ConnectionCounts::default(),
                 pacing: Vec::new(),

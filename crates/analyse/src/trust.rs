@@ -1,6 +1,6 @@
 //! How far a whole run may be trusted (METHOD, section 6): starts at 100, ten off for each flag.
 
-use crate::{FEWEST_BLOCKS, health::Health};
+use crate::{FIRST_BLOCKS, health::Health};
 
 /// A score with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Trust {
 /// Judges a run.
 pub fn judge(health: &Health, blocks: usize) -> Trust {
     let mut reasons = health.no_verdict.clone();
-    if blocks < FEWEST_BLOCKS {
-        reasons.push(format!("{blocks} complete blocks; intervals need {FEWEST_BLOCKS}"));
+    if blocks < FIRST_BLOCKS {
+        reasons.push(format!("{blocks} complete blocks; intervals need {FIRST_BLOCKS}"));
     }
     if !reasons.is_empty() {
         return Trust { score: 0, grade: '-', reasons };

@@ -9,10 +9,12 @@ use dyno_model::{
 };
 
 use crate::{
-    FEWEST_BLOCKS, Series, TIE,
+    FEWEST_BLOCKS, FIRST_BLOCKS, Series, TIE,
     health::Health,
     looks::{LEVEL, Looks, last_look},
-    statistics::{mean, sign_flip, skewness, t_interval_at},
+    ranks::logs,
+    spread::{PRIOR, spread},
+    statistics::{mean, sign_flip, skewness, standard_deviation, t_interval_at, t_quantile},
 };
 
 /// Every stack against the baseline, by operation and metric.
@@ -23,7 +25,8 @@ pub fn compare(run: &Run, series: &[Series], health: &Health) -> Vec<Comparison>
         let baseline = series
             .iter()
             .find(|b| b.stack == run.plan.baseline && b.operation == a.operation && b.metric == a.metric);
-        comparisons.extend(baseline.and_then(|b| compare_pair(run, a, b, health)));
+        let common = common_variance(series, a);
+        comparisons.extend(baseline.and_then(|b| compare_pair(run, a, b, common, health)));
     }
     comparisons
 }
@@ -45,7 +48,7 @@ pub fn canary(run: &Run, series: &[Series]) -> Option<Result<String, String>> {
     for &operation in &run.plan.operations {
         let Some((a, b)) = of(twin, operation).zip(of(&original, operation)) else { continue };
         let d = log_ratios(a, b);
-        let Some((_, low, high)) = interval_of(run, &d, level) else { continue };
+        let Some((_, low, high)) = interval_of(run, &d, level, common_variance(series, a)) else { continue };
         let words = format!("{operation} {:.3} [{:.3}, {:.3}]", mean(&d).exp(), low.exp(), high.exp());
         let seen = &d[..seen(run, &d)];
         // Within the region of ties nothing that a run may claim is in doubt.
@@ -70,24 +73,61 @@ pub fn log_ratios(a: &Series, b: &Series) -> Vec<f64> {
 
 /// Blocks that count: all, or those that the last look had.
 pub(crate) fn seen(run: &Run, d: &[f64]) -> usize {
-    if run.plan.design.looks { last_look(d.len()).unwrap_or(0) } else { d.len() }
+    if run.plan.design.looks { last_look(d.len()).unwrap_or(d.len()) } else { d.len() }
 }
 
-/// Mean and interval at a level, of a run with looks or with a fixed number of blocks.
-fn interval_of(run: &Run, d: &[f64], level: f64) -> Option<(f64, f64, f64)> {
-    if run.plan.design.looks {
+/// Mean and interval at a level: of a run with looks the repeated interval of its last look, of a table the moderated t interval, and
+/// of a run that was stopped before its first look the plain one, for then it wasn't the numbers that stopped it.
+fn interval_of(run: &Run, d: &[f64], level: f64, common: Option<f64>) -> Option<(f64, f64, f64)> {
+    if run.plan.design.looks && d.len() >= FEWEST_BLOCKS {
         let interval = Looks::of(level).interval(d)?;
         return Some((interval.mean, interval.low, interval.high));
     }
-    t_interval_at(d, level).filter(|_| d.len() >= FEWEST_BLOCKS)
+    if d.len() < FIRST_BLOCKS {
+        return None;
+    }
+    match common.filter(|_| !run.plan.design.looks) {
+        Some(common) => moderated_interval(d, common, level),
+        None => t_interval_at(d, level),
+    }
 }
 
-fn compare_pair(run: &Run, a: &Series, b: &Series, health: &Health) -> Option<Comparison> {
+/// Mean and t interval of a pair's log-ratios whose variance is moderated by the table's: `common` is the variance of one stack in
+/// one block, so that a pair's is twice that (Smyth 2004).
+fn moderated_interval(d: &[f64], common: f64, level: f64) -> Option<(f64, f64, f64)> {
+    let (n, freedom) = (d.len() as f64, d.len() as f64 - 1.0);
+    let own = standard_deviation(d).powi(2);
+    let variance = (PRIOR * 2.0 * common + freedom * own) / (PRIOR + freedom);
+    let half = t_quantile(1.0 - level / 2.0, PRIOR + freedom) * (variance / n).sqrt();
+    let mean = mean(d);
+    Some((mean, mean - half, mean + half))
+}
+
+/// The variance of one stack in one block that the stacks of a table have in common; `None` for fewer than four, whose spread says
+/// little more than a pair's own.
+fn common_variance(series: &[Series], one: &Series) -> Option<f64> {
+    let of: Vec<&Series> = series
+        .iter()
+        .filter(|other| other.operation == one.operation && other.metric == one.metric)
+        .collect();
+    (of.len() >= FEWEST_STACKS).then(|| spread(&logs(&of, one.metric)).map(|found| found.common))?
+}
+
+/// Fewest stacks of a table that have a common spread.
+const FEWEST_STACKS: usize = 4;
+
+fn compare_pair(
+    run: &Run,
+    a: &Series,
+    b: &Series,
+    common: Option<f64>,
+    health: &Health,
+) -> Option<Comparison> {
     let all = log_ratios(a, b);
     if all.is_empty() {
         return None;
     }
-    let interval = interval_of(run, &all, LEVEL);
+    let interval = interval_of(run, &all, LEVEL, common);
     let d = if interval.is_some() { &all[..seen(run, &all)] } else { &all };
     let (verdict, reason) = decide(run, a, b, d, interval, health);
     Some(Comparison {
@@ -112,34 +152,48 @@ fn decide(
     health: &Health,
 ) -> (Verdict, String) {
     let refused = |stack| health.refusal(stack, a.operation, a.metric);
-    if let Some(reason) =
-        health.no_verdict.first().cloned().or_else(|| refused(&a.stack)).or_else(|| refused(&b.stack))
+    let followed = || health.followed(&a.stack, &b.stack, a.operation, a.metric);
+    let whole = health.no_verdict.first().cloned();
+    if let Some(reason) = whole.or_else(|| refused(&a.stack)).or_else(|| refused(&b.stack)).or_else(followed)
     {
         // CPU per request survives a limit elsewhere; what refuses it refuses everything.
         return (Verdict::NoVerdict, reason);
     }
     let Some((_, low, high)) = interval else {
-        return (Verdict::NoVerdict, format!("{} paired blocks; an interval needs {FEWEST_BLOCKS}", d.len()));
+        return (Verdict::NoVerdict, format!("{} paired blocks; an interval needs {FIRST_BLOCKS}", d.len()));
     };
     let tie = TIE.ln();
     let fragile =
         if skewness(d).abs() > 1.5 { "; fragile: one block differs much from the others" } else { "" };
-    let p = sign_flip(d, run.seed);
-    let alpha = match run.plan.design.looks {
-        true => Looks::of(LEVEL).reached(d.len()).map_or(0.0, |look| look.alpha),
-        false => LEVEL,
-    };
     if low > -tie && high < tie {
         return (Verdict::NoDifference, format!("any difference is below 3 %{fragile}"));
     }
-    if (low > 0.0 || high < 0.0) && p <= alpha {
+    if (low > 0.0 || high < 0.0) && flips_agree(run, d) {
         let (low, high) = (low.exp(), high.exp());
         let words = words_of(a.metric, low, high);
         return (Verdict::Different, format!("{words}{fragile}"));
     }
+    if run.plan.design.looks && d.len() < FEWEST_BLOCKS {
+        let words = format!("it ended before its first look at {FEWEST_BLOCKS} blocks{fragile}");
+        return (Verdict::Inconclusive, words);
+    }
     let most = (low.exp() - 1.0).abs().max((high.exp() - 1.0).abs());
     (Verdict::Inconclusive, format!("any difference is below {:.0} %{fragile}", most * 100.0))
 }
+
+/// Whether the sign-flip test agrees that a pair differs. Of fewer than six blocks it can't: their patterns are too few for a level of
+/// 5 %, and the interval decides alone, except where the numbers decide when a run ends.
+fn flips_agree(run: &Run, d: &[f64]) -> bool {
+    let alpha = match run.plan.design.looks {
+        true => Looks::of(LEVEL).reached(d.len()).map_or(0.0, |look| look.alpha),
+        false if d.len() < FEWEST_FLIPS => return true,
+        false => LEVEL,
+    };
+    sign_flip(d, run.seed) <= alpha
+}
+
+/// Fewest blocks whose patterns of signs allow a p of 5 %: two of 2^6 are 3.1 %.
+const FEWEST_FLIPS: usize = 6;
 
 fn words_of(metric: Metric, low: f64, high: f64) -> String {
     let more = low > 1.0;

@@ -5,7 +5,7 @@ use dyno_analyse::{
     capacity::Search,
     history::change_points_of,
     percentiles::woodruff,
-    ranks::{critical, rank_intervals, rank_sets},
+    ranks::{LEVEL, critical, rank_intervals, rank_sets},
     scaling::{Law, Point, Scaling},
     shift::shift,
 };
@@ -156,7 +156,7 @@ fn the_scalability_law_on_logarithms() {
 fn rank_sets_of_pisa_2018_are_those_that_csranks_describes() {
     let theirs = &numbers()["ranks_pisa"];
     let variances: Vec<f64> = floats(&theirs["errors"]).iter().map(|error| error * error).collect();
-    let q = critical(&variances, f64::INFINITY);
+    let q = critical(&variances, f64::INFINITY, LEVEL);
     near(q, theirs["q"].as_f64().unwrap(), 0.015);
     let theirs_q = theirs["q"].as_f64().unwrap();
     let ours = rank_sets(&floats(&theirs["scores"]), &variances, theirs_q);
@@ -181,10 +181,10 @@ fn rank_intervals_of_a_table() {
     for _ in 0..10 {
         let common = 0.05 * random.normal();
         for (row, mean) in table.iter_mut().zip(means) {
-            row.push(mean + common + 0.02 * random.normal());
+            row.push(Some(mean + common + 0.02 * random.normal()));
         }
     }
-    assert_eq!(rank_intervals(&table).unwrap(), ranks(&numbers()["ranks_table"]["ranks"]));
+    assert_eq!(rank_intervals(&table, LEVEL).unwrap(), ranks(&numbers()["ranks_table"]["ranks"]));
 }
 
 #[test]

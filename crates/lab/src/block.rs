@@ -109,7 +109,7 @@ impl<'a> Making<'a, '_> {
         let mut loaded = self.start(group, &mut trials, rng)?;
         let slicer = Slicer {
             plan: self.bench.order.plan,
-            server_cpus: &self.bench.cpus.server,
+            cpus: &self.bench.cpus,
             speed: Cell::default(),
             database: self.work.database,
             broker: self.bench.started_broker(),

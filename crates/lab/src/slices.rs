@@ -16,7 +16,7 @@ use dyno_model::{
     child::Usage,
     load::{Expect, ExpectBody, Pacing, Request, SliceOutcome, Target},
     plan::Plan,
-    record::{MachineSample, ServerStats, Slice, SliceLoad, Speed},
+    record::{CpuSets, MachineParts, MachineSample, ServerStats, Slice, SliceLoad, Speed, Taken},
     rehearsal::BIN_MS,
     self_check,
 };
@@ -215,7 +215,7 @@ const LONGEST_WITH_SPEED: Duration = Duration::from_millis(250);
 /// What all slices of a block share.
 pub struct Slicer<'a> {
     pub plan: &'a Plan,
-    pub server_cpus: &'a [usize],
+    pub cpus: &'a CpuSets,
     /// The speed that was seen last, and when.
     pub speed: Cell<Option<(Instant, f64)>>,
     pub database: &'a Database,
@@ -251,7 +251,7 @@ impl Slicer<'_> {
         let mut at = |_: Mark| counters.push(self.read_counters(running, others));
         let (load, outcome) = self.load(connections, work, &mut at).map_err(|error| error.to_string())?;
         let (cpu_ns, machine) = match counters.as_slice() {
-            [first, .., last] => difference(first, last, &outcome),
+            [first, .., last] => difference(first, last, &outcome, self.cpus),
             _ => (BTreeMap::new(), MachineSample::default()),
         };
         let server_stats = match counters.as_slice() {
@@ -274,7 +274,7 @@ impl Slicer<'_> {
     }
 
     fn speed_now(&self) -> Option<f64> {
-        let speed = speed_of(self.server_cpus, SPEED)?;
+        let speed = speed_of(&self.cpus.server, SPEED)?;
         self.speed.set(Some((Instant::now(), speed)));
         Some(speed)
     }
@@ -343,6 +343,7 @@ fn difference(
     first: &Counters,
     last: &Counters,
     outcome: &SliceOutcome,
+    cpus: &CpuSets,
 ) -> (BTreeMap<String, u64>, MachineSample) {
     let cpu_ns: BTreeMap<String, u64> = last
         .roles
@@ -350,14 +351,37 @@ fn difference(
         .map(|(role, ns)| (role.clone(), ns.saturating_sub(first.roles.get(role).copied().unwrap_or(0))))
         .collect();
     let standby_ns = last.others_ns.saturating_sub(first.others_ns);
-    let busy_ns = last.machine.busy_ns.saturating_sub(first.machine.busy_ns);
+    let all = last.machine.all.since(first.machine.all);
     let ours_ns = cpu_ns.values().sum::<u64>() + standby_ns + outcome.generator_cpu_ns;
     let machine = MachineSample {
-        foreign_ns: busy_ns.saturating_sub(ours_ns),
-        steal_ns: last.machine.steal_ns.saturating_sub(first.machine.steal_ns),
+        foreign_ns: all.busy_ns.saturating_sub(ours_ns),
+        steal_ns: all.steal_ns,
         standby_ns,
+        parts: Some(parts(first, last, &cpu_ns, (standby_ns, outcome.generator_cpu_ns), cpus)),
     };
     (cpu_ns, machine)
+}
+
+/// What others took of the servers' CPUs, and of those that database and generator have beside them.
+fn parts(
+    first: &Counters,
+    last: &Counters,
+    cpu_ns: &BTreeMap<String, u64>,
+    (standby_ns, generator_ns): (u64, u64),
+    cpus: &CpuSets,
+) -> MachineParts {
+    let role = |name: &str| cpu_ns.get(name).copied().unwrap_or(0);
+    let taken = |cpus: &[usize], ours_ns: u64| {
+        let clock = last.machine.of(cpus).since(first.machine.of(cpus));
+        Taken { steal_ns: clock.steal_ns, foreign_ns: clock.busy_ns.saturating_sub(ours_ns) }
+    };
+    let others = cpus.beside_servers();
+    let served_ns = role("server") + role("front") + role("worker") + standby_ns;
+    let rest_ns = role("database") + role("broker") + generator_ns;
+    if others.is_empty() {
+        return MachineParts { server: taken(&cpus.server, served_ns + rest_ns), others: Taken::default() };
+    }
+    MachineParts { server: taken(&cpus.server, served_ns), others: taken(&others, rest_ns) }
 }
 
 fn usage_since(before: &Usage, after: &Usage) -> Usage {

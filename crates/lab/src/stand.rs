@@ -128,7 +128,7 @@ impl<'a> Stand<'a> {
         let plan = plan_of(self.bench.order.plan, probe);
         let slicer = Slicer {
             plan: &plan,
-            server_cpus: &self.bench.cpus.server,
+            cpus: &self.bench.cpus,
             speed: Cell::default(),
             database: self.database,
             broker: self.bench.started_broker(),

@@ -2,7 +2,7 @@
 //!
 //! `run.json` is a [`Run`]; `blocks/NNNN.json` is a [`Block`]; `results.json` is an [`crate::output::RunOutput`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,14 @@ pub struct CpuSets {
     pub database: Vec<usize>,
     /// The load engine.
     pub generator: Vec<usize>,
+}
+
+impl CpuSets {
+    /// CPUs of database and generator that the servers don't have, in order; none where all share.
+    pub fn beside_servers(&self) -> Vec<usize> {
+        let all: BTreeSet<usize> = self.database.iter().chain(&self.generator).copied().collect();
+        all.into_iter().filter(|cpu| !self.server.contains(cpu)).collect()
+    }
 }
 
 /// A stack that was prepared and proven.
@@ -228,4 +236,25 @@ pub struct MachineSample {
     pub steal_ns: u64,
     /// CPU time of the standing-by stacks, in nanoseconds.
     pub standby_ns: u64,
+    /// The same by part of the machine; `None` in records of before, whose totals stand for both parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<MachineParts>,
+}
+
+/// CPU time that others took in a window, by the CPUs that they took it from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MachineParts {
+    /// From the servers' CPUs.
+    pub server: Taken,
+    /// From the CPUs of database and generator; nothing where all share one CPU.
+    pub others: Taken,
+}
+
+/// CPU time that others took in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Taken {
+    /// By the hypervisor, in nanoseconds.
+    pub steal_ns: u64,
+    /// By processes that aren't the run's, in nanoseconds, to the kernel's tick of 10 ms.
+    pub foreign_ns: u64,
 }

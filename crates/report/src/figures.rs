@@ -3,7 +3,7 @@
 use dyno_analyse::Analysis;
 use dyno_model::output::{Comparison, Estimate, Metric, SelfCheckOutcome, Verdict};
 
-/// The blocks that the numbers rest on: void ones aren't among them.
+/// The blocks that the numbers rest on: those in which a stack answered.
 pub fn valid_blocks(analysis: &Analysis) -> String {
     match analysis.valid_blocks() {
         (fewest, most) if fewest == most => format!("{most} blocks"),

@@ -103,15 +103,15 @@ fn anchor(share: f64) -> &'static str {
 
 /// What a run was like over time.
 pub struct Strip {
-    /// Slices that count: place and rate over the mean of their stack and operation.
+    /// Undisturbed slices: place and rate over the mean of their stack and operation.
     pub kept: Vec<(f64, f64)>,
-    /// Slices that were left out.
-    pub left_out: Vec<(f64, f64)>,
+    /// Slices that were disturbed.
+    pub disturbed: Vec<(f64, f64)>,
     /// Blocks: begin, end, and speed of the fixed spin over its mean.
     pub blocks: Vec<(f64, f64, f64)>,
     /// Foreign CPU time: place and share of a core.
     pub foreign: Vec<(f64, f64)>,
-    /// Share beyond which a slice is left out.
+    /// Share beyond which a slice is marked as disturbed.
     pub limit: f64,
 }
 
@@ -140,7 +140,7 @@ pub fn strip(title: &str, strip: &Strip, ticks_x: &[(f64, String)], rates: &Axis
                 text.a x=(LEFT - 6.0) y=(at(low(tick))) dy="4" text-anchor="end" { (shares.words(tick)) }
             }
             path.dots.s0 d=(dots(&strip.kept, "h0")) {}
-            path.cross.s1 d=(dots(&strip.left_out, "m-3-3l6 6m0-6l-6 6")) {}
+            path.cross.s1 d=(dots(&strip.disturbed, "m-3-3l6 6m0-6l-6 6")) {}
             @for (begin, end, spin) in &strip.blocks {
                 line.l.s2 x1=(at(x(*begin))) x2=(at(x(*end))) y1=(at(y(*spin))) y2=(at(y(*spin))) {}
             }
@@ -148,7 +148,7 @@ pub fn strip(title: &str, strip: &Strip, ticks_x: &[(f64, String)], rates: &Axis
             line.rule x1=(LEFT) x2=(RIGHT) y1=(at(low(strip.limit))) y2=(at(low(strip.limit))) {}
         }
         ul.legend {
-            li { i.k.k0 {} "slice that counts" } li { (cross()) "slice left out" }
+            li { i.k.k0 {} "undisturbed slice" } li { (cross()) "disturbed slice, adjusted" }
             li { (key(Some(2))) "speed of a fixed spin, by block" } li { (key(Some(3))) "foreign CPU, share of a core" }
         }
     }

@@ -1,6 +1,7 @@
 //! The machine itself: its CPUs, who gets which, and what it does besides us.
 
 use std::{
+    collections::BTreeMap,
     fs,
     hint::black_box,
     thread,
@@ -108,13 +109,32 @@ impl Drop for Pinned {
     }
 }
 
-/// Busy and stolen time of all CPUs since boot, in nanoseconds, to the kernel's tick (10 ms).
+/// Busy and stolen time of some CPUs since boot, in nanoseconds, to the kernel's tick (10 ms).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MachineClock {
-    /// Time that CPUs worked for anybody in this system.
+pub struct CpuClock {
+    /// Time that the CPUs worked for anybody in this system.
     pub busy_ns: u64,
     /// Time that the hypervisor gave to others.
     pub steal_ns: u64,
+}
+
+impl CpuClock {
+    /// What has passed since an earlier reading.
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            busy_ns: self.busy_ns.saturating_sub(earlier.busy_ns),
+            steal_ns: self.steal_ns.saturating_sub(earlier.steal_ns),
+        }
+    }
+}
+
+/// The clocks of all CPUs, read at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MachineClock {
+    /// All CPUs together.
+    pub all: CpuClock,
+    /// Each CPU that is online, by the kernel's number.
+    pub cpus: BTreeMap<usize, CpuClock>,
 }
 
 impl MachineClock {
@@ -123,14 +143,36 @@ impl MachineClock {
         fs::read_to_string("/proc/stat").map_or_else(|_| Self::default(), |text| Self::parse(&text))
     }
 
-    fn parse(text: &str) -> Self {
-        // user nice system idle iowait irq softirq steal; guest time is part of user.
-        let line = text.lines().next().and_then(|line| line.strip_prefix("cpu ")).unwrap_or("");
-        let ticks: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
-        let at = |index: usize| ticks.get(index).copied().unwrap_or(0);
-        const TICK_NS: u64 = 10_000_000; // USER_HZ is 100 on every Linux that dyno runs on
-        Self { busy_ns: (at(0) + at(1) + at(2) + at(5) + at(6)) * TICK_NS, steal_ns: at(7) * TICK_NS }
+    /// These CPUs together.
+    pub fn of(&self, cpus: &[usize]) -> CpuClock {
+        cpus.iter().filter_map(|cpu| self.cpus.get(cpu)).fold(CpuClock::default(), |sum, one| CpuClock {
+            busy_ns: sum.busy_ns + one.busy_ns,
+            steal_ns: sum.steal_ns + one.steal_ns,
+        })
     }
+
+    fn parse(text: &str) -> Self {
+        let mut clock = Self::default();
+        for line in text.lines() {
+            let Some((name, fields)) = line.split_once(' ') else { continue };
+            match name.strip_prefix("cpu") {
+                Some("") => clock.all = cpu_clock(fields),
+                Some(number) => {
+                    clock.cpus.extend(number.parse().ok().map(|number: usize| (number, cpu_clock(fields))));
+                }
+                None => {}
+            }
+        }
+        clock
+    }
+}
+
+/// The clock of a line's fields: user nice system idle iowait irq softirq steal; guest time is part of user.
+fn cpu_clock(fields: &str) -> CpuClock {
+    const TICK_NS: u64 = 10_000_000; // USER_HZ is 100 on every Linux that dyno runs on
+    let ticks: Vec<u64> = fields.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    let at = |index: usize| ticks.get(index).copied().unwrap_or(0);
+    CpuClock { busy_ns: (at(0) + at(1) + at(2) + at(5) + at(6)) * TICK_NS, steal_ns: at(7) * TICK_NS }
 }
 
 /// Speed of a fixed piece of arithmetic over `length`, in loops per millisecond: how fast the machine is now.
@@ -260,8 +302,14 @@ mod tests {
 
     #[test]
     fn reads_the_kernels_counters() {
-        let clock = MachineClock::parse("cpu  10 20 30 1000 5 1 2 7 0 0\ncpu0 1 2 3\n");
-        assert_eq!(clock, MachineClock { busy_ns: 630_000_000, steal_ns: 70_000_000 });
+        let clock = MachineClock::parse(
+            "cpu  10 20 30 1000 5 1 2 7 0 0\ncpu0 1 2 3\ncpu2 9 18 27 0 5 1 2 7 0 0\nintr 5 6\n",
+        );
+        let of = |busy_ns, steal_ns| CpuClock { busy_ns, steal_ns };
+        assert_eq!(clock.all, of(630_000_000, 70_000_000));
+        assert_eq!(clock.of(&[2]), of(570_000_000, 70_000_000));
+        assert_eq!(clock.of(&[0, 1, 2]), of(630_000_000, 70_000_000), "one that isn't there has no time");
+        assert_eq!(clock.of(&[2]).since(clock.of(&[0])), of(510_000_000, 70_000_000));
         assert_eq!(MachineClock::parse("nonsense"), MachineClock::default());
     }
 }

@@ -63,25 +63,31 @@ fn a_planted_step_is_proposed_at_its_run_and_noise_proposes_nothing() {
 fn what_a_run_must_not_be_believed_for_is_left_out_with_the_reason() {
     let mut runs = step();
     // Of all that the ninth run has, and of flask in the tenth.
-    runs[8] = refused(8, |blocks| blocks.iter_mut().skip(4).for_each(|block| block.spin_per_ms *= 2.0));
-    runs[9] = refused(9, |blocks| {
-        blocks[0].trials[1].failure = Some(dyno_model::record::TrialFailure {
-            reason: "it died".to_owned(),
-            log_tail: "secret".to_owned(),
-        });
+    runs[8] = refused(8, |blocks| {
+        let slices =
+            blocks[4..].iter_mut().flat_map(|block| &mut block.trials).flat_map(|trial| &mut trial.slices);
+        slices.for_each(|slice| slice.outcome.engine = "another".to_owned());
     });
-    runs[10] = refused(10, |blocks| blocks.truncate(5));
+    runs[9] = refused(9, |blocks| {
+        for block in &mut blocks[..6] {
+            block.trials[1].failure = Some(dyno_model::record::TrialFailure {
+                reason: "it died".to_owned(),
+                log_tail: "secret".to_owned(),
+            });
+        }
+    });
+    runs[10] = refused(10, |blocks| blocks.truncate(2));
     let lines = lines(&runs, None).unwrap();
     let line = throughput(&lines);
     let reasons: Vec<&str> =
         line.points.iter().map(|point| point.left_out.as_str()).filter(|words| !words.is_empty()).collect();
     assert_eq!(reasons.len(), 3, "{reasons:?}");
-    assert!(reasons[0].contains("speed changed by"), "{reasons:?}");
+    assert!(reasons[0].contains("different load engines"), "{reasons:?}");
     assert!(
-        reasons[1].contains("failed in 1 of 8 blocks: it died") && !reasons[1].contains("log"),
+        reasons[1].contains("failed in 6 of 8 blocks: it died") && !reasons[1].contains("log"),
         "{reasons:?}"
     );
-    assert!(reasons[2].contains("5 paired blocks"), "{reasons:?}");
+    assert!(reasons[2].contains("2 paired blocks"), "{reasons:?}");
     assert_eq!(line.counted().count(), 13);
     let [change] = &line.changes[..] else { panic!("{:?}", line.changes) };
     assert_eq!((change.last_before.as_str(), change.first_after.as_str()), ("run-07", "run-11"));

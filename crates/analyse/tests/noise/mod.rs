@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use dyno_analyse::{
-    filter::disturbed,
     looks::{Decision, Looks, MOST_BLOCKS, is_look},
     placebo::Setting,
     statistics::{mean, normal, standard_deviation},
-    weights::{enough_quads, quad_weight},
+    weights::quad_weight,
 };
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -274,47 +273,41 @@ impl<'a> Clockwork<'a> {
         if trace.is_empty() { speed } else { speed * trace[self.place % trace.len()] }
     }
 
-    /// Log-ratio of a valid block whose first stack is faster by `effect`, in logs.
+    /// Log-ratio of a block whose first stack is faster by `effect`, in logs. Slices are adjusted for what the kernel saw others take,
+    /// by the slope that is true here: half of the CPU is half of the rate.
     pub fn block(&mut self, effect: f64) -> f64 {
-        loop {
-            self.advance(SETUP_S);
-            let mut factor = || (self.machine.restart * normal(&mut self.rng)).exp();
-            let (mut a, b) = (factor() * effect.exp(), factor());
-            if self.machine.hit_one > 0.0 && self.rng.random_bool(self.machine.hit_one) {
-                a *= HIT.exp();
-            }
-            // Of the first stack and the second: the amount, and the slices in which it was done, each times its weight.
-            let mut sums = [[0.0; 2]; 2];
-            let (mut spin, mut left) = (self.speed(), 0);
-            for _ in 0..QUADS {
-                let (mut amount, mut shares, mut speeds) = ([0.0; 4], [0.0; 4], vec![spin]);
-                let order = self.quad();
-                for (slice, stack) in order.into_iter().enumerate() {
-                    for bin in 0..SLICE {
-                        let (speed, foreign) = self.bin();
-                        shares[slice] += foreign / SLICE as f64;
-                        if bin >= GUARD {
-                            amount[slice] += speed * [a, b][stack];
-                        }
+        self.advance(SETUP_S);
+        let mut factor = || (self.machine.restart * normal(&mut self.rng)).exp();
+        let (mut a, b) = (factor() * effect.exp(), factor());
+        if self.machine.hit_one > 0.0 && self.rng.random_bool(self.machine.hit_one) {
+            a *= HIT.exp();
+        }
+        // Of the first stack and the second: the amount, and the time in which it was done, each times its weight.
+        let mut sums = [[0.0; 2]; 2];
+        let mut spin = self.speed();
+        for _ in 0..QUADS {
+            let (mut amount, mut shares, mut speeds) = ([0.0; 4], [0.0; 4], vec![spin]);
+            let order = self.quad();
+            for (slice, stack) in order.into_iter().enumerate() {
+                for bin in 0..SLICE {
+                    let (speed, foreign) = self.bin();
+                    if bin >= GUARD {
+                        amount[slice] += speed * [a, b][stack];
+                        shares[slice] += foreign / (SLICE - GUARD) as f64;
                     }
-                    spin = self.speed();
-                    speeds.push(spin);
                 }
-                if shares.into_iter().any(disturbed) {
-                    continue;
-                }
-                left += 1;
-                let weight = quad_weight(&speeds) as f64;
-                for (amount, stack) in amount.into_iter().zip(order) {
-                    sums[stack][0] += weight * amount;
-                    sums[stack][1] += weight;
-                }
+                spin = self.speed();
+                speeds.push(spin);
             }
-            if enough_quads(left, QUADS) {
-                let [a, b] = sums.map(|[amount, slices]| amount / slices);
-                return (a / b).ln();
+            let taken = shares.map(|share| -(-share).ln_1p());
+            let weight = quad_weight(&speeds, &taken) as f64;
+            for (slice, stack) in order.into_iter().enumerate() {
+                sums[stack][0] += weight * amount[slice];
+                sums[stack][1] += weight * (1.0 - shares[slice]);
             }
         }
+        let [a, b] = sums.map(|[amount, time]| amount / time);
+        (a / b).ln()
     }
 
     /// Which stack is loaded in each slice of a quad, by a fair coin.

@@ -1,4 +1,4 @@
-//! The run over time: slices with those that were left out, memory, blocks.
+//! The run over time: slices with those that were disturbed, memory, blocks.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,8 @@ pub fn section(run: &Run, analysis: &Analysis) -> Markup {
         section #time {
             h2 { "Over time" }
             @if pictures.slices.is_empty() { p { "– no slice is recorded." } } @else {
-                @let out = pictures.slices.iter().filter(|slice| slice.left_out).count();
-                p { (out) " of " (pictures.slices.len()) " slices were left out, whatever they measured, because something else used more than 10 % of a core while they ran or, of two stacks, while another slice of their quad did. A block of two stacks with fewer than four quads left, and fewer than half of its own, says nothing. Where the CPUs' own speed changed, slices count less." }
+                @let out = pictures.slices.iter().filter(|slice| slice.disturbed).count();
+                p { "Others used more than 10 % of a CPU in " (out) " of " (pictures.slices.len()) " slices. Each slice is adjusted for what others took while it ran, by how much that was seen to cost in this run, and none is left out. Where the CPUs' own speed, or what others took of them, changed within a quad, its slices count less." }
                 div.pair { (slices(run, &pictures.slices, &pictures.blocks, length_s)) (memory(run, analysis, length_s)) }
             }
             (blocks(&pictures.blocks))
@@ -55,13 +55,13 @@ fn ticks(length_s: f64) -> Vec<(f64, String)> {
 fn slices(run: &Run, all: &[SliceSeen], blocks: &[BlockSeen], length_s: f64) -> Markup {
     let length_s = length_s.max(all.iter().map(|slice| slice.at_s).fold(1e-9, f64::max));
     let closed = |out: bool| -> Vec<SliceSeen> {
-        all.iter().filter(|slice| slice.relative.is_some() && slice.left_out == out).copied().collect()
+        all.iter().filter(|slice| slice.relative.is_some() && slice.disturbed == out).copied().collect()
     };
-    let (kept, left_out) = (some(&closed(false), MOST), some(&closed(true), MOST / 4));
+    let (kept, disturbed) = (some(&closed(false), MOST), some(&closed(true), MOST / 4));
     let points = |slices: &[SliceSeen]| {
         slices.iter().map(|slice| (slice.at_s / length_s, slice.relative.unwrap_or(1.0))).collect::<Vec<_>>()
     };
-    // The most of each column of pixels: what was left out must be seen.
+    // The most of each column of pixels: a disturbance must be seen.
     let mut columns: BTreeMap<u32, f64> = BTreeMap::new();
     for slice in all.iter().filter(|slice| slice.foreign > 0.0) {
         let column = columns.entry((slice.at_s / length_s * 376.0) as u32).or_insert(0.0);
@@ -69,7 +69,7 @@ fn slices(run: &Run, all: &[SliceSeen], blocks: &[BlockSeen], length_s: f64) -> 
     }
     let picture = Strip {
         kept: points(&kept),
-        left_out: points(&left_out),
+        disturbed: points(&disturbed),
         blocks: some(blocks, 200)
             .iter()
             .map(|one| (one.at_s / length_s, (one.at_s + one.length_s) / length_s, one.spin))
@@ -78,8 +78,8 @@ fn slices(run: &Run, all: &[SliceSeen], blocks: &[BlockSeen], length_s: f64) -> 
         limit: 0.1,
     };
     let mut sheet =
-        Sheet::new(&["at_s", "block", "stack", "operation", "rate_over_mean", "foreign_share", "left_out"]);
-    for slice in kept.iter().chain(&left_out) {
+        Sheet::new(&["at_s", "block", "stack", "operation", "rate_over_mean", "foreign_share", "disturbed"]);
+    for slice in kept.iter().chain(&disturbed) {
         sheet.push([
             format!("{:.1}", slice.at_s),
             slice.block.to_string(),
@@ -87,16 +87,16 @@ fn slices(run: &Run, all: &[SliceSeen], blocks: &[BlockSeen], length_s: f64) -> 
             slice.operation.to_string(),
             slice.relative.map_or_else(String::new, |relative| format!("{relative:.4}")),
             format!("{:.3}", slice.foreign),
-            slice.left_out.to_string(),
+            slice.disturbed.to_string(),
         ]);
     }
-    let shown = if kept.len() + left_out.len() < closed(false).len() + closed(true).len() {
+    let shown = if kept.len() + disturbed.len() < closed(false).len() + closed(true).len() {
         ", evenly chosen ones of very many"
     } else {
         ""
     };
     let words = format!(
-        "Rate of each saturated slice over the mean of its stack and operation{shown} (below it foreign CPU; dashed: beyond it a slice is left out)"
+        "Rate of each saturated slice over the mean of its stack and operation{shown} (below it what others took of the CPUs; dashed: beyond it a slice is marked as disturbed)"
     );
     let rates = Axis::between("rate", Unit::Percent, 0.7, 1.3);
     let most = picture.foreign.iter().map(|one| one.1).fold(0.2, f64::max);
@@ -159,7 +159,7 @@ fn blocks(all: &[BlockSeen]) -> Markup {
         "trials",
         "failed",
         "slices",
-        "left_out",
+        "disturbed",
         "spin_over_mean",
     ]);
     for one in some(all, MOST) {
@@ -171,7 +171,7 @@ fn blocks(all: &[BlockSeen]) -> Markup {
         details { summary { "Blocks: " (all.len()) ", " (all.iter().filter(|one| one.complete).count()) " complete" }
             p { a.csv download="blocks.csv" href=(sheet.link()) { "CSV" span.hide { " of blocks" } } }
             div.scroll tabindex="0" role="group" aria-label="blocks" { table.data {
-                thead { tr { th scope="col" { "block" } th scope="col" { "length" } th scope="col" { "trials" } th scope="col" { "failed" } th scope="col" { "slices" } th scope="col" { "left out" } th scope="col" { "spin" } } }
+                thead { tr { th scope="col" { "block" } th scope="col" { "length" } th scope="col" { "trials" } th scope="col" { "failed" } th scope="col" { "slices" } th scope="col" { "disturbed" } th scope="col" { "spin" } } }
                 tbody { @for one in all.iter().take(MANY_BLOCKS) { tr {
                     th scope="row" { (one.index) @if !one.complete { " " small { "stopped, not counted" } } }
                     td { (number(one.length_s)) " s" } td { (one.trials.0) } td { (one.trials.1) } td { (one.slices.0) } td { (one.slices.1) }

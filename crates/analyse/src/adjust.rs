@@ -1,0 +1,328 @@
+//! Adjustment for what others took of the CPUs: analysis of covariance within a run.
+//!
+//! While the hypervisor or another process has a CPU, a stack answers less, whichever stack it is. How much less is fitted within the
+//! run: slices of one block, stack and operation differ by nothing but time, so that the slope of their logarithms over what others
+//! took is the machine's and no stack's. Each slice then counts as if nothing had been taken (Fisher 1932; the covariates are of the
+//! machine, not of the stack, and slices are in random order, so that the adjusted ratio estimates the same as the plain one, with less
+//! variance: `docs/design/2026-11-30-noisy-machines.md`).
+//!
+//! A covariate is `-ln(1 - share)` of the time that was taken from a part of the machine: 0 where nothing was, 0.69 at a half. With a
+//! slope of 1 half of the CPU means half of the rate.
+
+use std::collections::BTreeMap;
+
+use dyno_model::{
+    Operation, StackName,
+    record::{Block, CpuSets, MachineParts, Slice, SliceLoad, Taken},
+};
+
+use crate::{FIRST_BLOCKS, statistics::t_interval_at};
+
+/// Covariates of a slice: taken by the hypervisor from the servers' CPUs, by other processes from the servers' CPUs, and both from the
+/// CPUs of database and generator.
+pub const COVARIATES: usize = 4;
+/// What was taken in a slice, as covariates.
+pub type Loss = [f64; COVARIATES];
+
+/// Largest share of a part's time that is believed to be taken: counters of 10 ms may say more than all of a short slice.
+const MOST: f64 = 0.9;
+/// Slopes that are expected before any slice is seen: a server that has half of its CPU answers half as much; what it waits for,
+/// somewhat less than that …
+const EXPECTED_RATE: Loss = [1.0, 1.0, 0.7, 0.7];
+/// … and costs the same CPU time for each request.
+const EXPECTED_CPU: Loss = [0.0; COVARIATES];
+/// Standard deviation of such an expectation: slopes of 0.3 to 1.5 were seen (`evidence/2026-11-30-noisy`).
+const EXPECTED_SD: f64 = 0.7;
+/// Rounds of the fit: the residual variance and the slopes depend on each other.
+const ROUNDS: usize = 4;
+
+/// What others took in a slice, as covariates.
+pub fn loss(slice: &Slice, cpus: &CpuSets) -> Loss {
+    let (server, rest) = (cpus.server.len(), cpus.beside_servers().len());
+    let parts = slice.machine.parts.unwrap_or_else(|| evenly(slice, server, rest));
+    let of = |taken_ns: u64, cpus: usize| {
+        let time_ns = slice.outcome.window_ns.max(1) as f64 * cpus.max(1) as f64;
+        -(-(taken_ns as f64 / time_ns).min(MOST)).ln_1p()
+    };
+    [
+        of(parts.server.steal_ns, server),
+        of(parts.server.foreign_ns, server),
+        of(parts.others.steal_ns, rest),
+        of(parts.others.foreign_ns, rest),
+    ]
+}
+
+/// Totals of records that don't know the parts, shared out by CPUs.
+fn evenly(slice: &Slice, server: usize, others: usize) -> MachineParts {
+    let all = (server + others).max(1) as u64;
+    let of = |cpus: usize| Taken {
+        steal_ns: slice.machine.steal_ns * cpus as u64 / all,
+        foreign_ns: slice.machine.foreign_ns * cpus as u64 / all,
+    };
+    MachineParts { server: of(server), others: of(others) }
+}
+
+/// How much what others took costs: slopes of logarithms over the covariates.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Slopes {
+    /// Of the rate of right answers.
+    pub rate: Loss,
+    /// Of the stack's CPU time for each of them, less is negative.
+    pub cpu: Loss,
+    /// Of the database's.
+    pub database: Loss,
+}
+
+impl Slopes {
+    /// By which factor a slice's rate was lower for what others took.
+    pub fn slowed(&self, loss: &Loss) -> f64 {
+        (-dot(&self.rate, loss)).exp()
+    }
+
+    /// By which factor the stack's CPU time for a request was higher.
+    pub fn dearer(&self, loss: &Loss) -> f64 {
+        dot(&self.cpu, loss).exp()
+    }
+
+    /// By which factor the database's was.
+    pub fn database_dearer(&self, loss: &Loss) -> f64 {
+        dot(&self.database, loss).exp()
+    }
+}
+
+fn dot(slopes: &Loss, loss: &Loss) -> f64 {
+    slopes.iter().zip(loss).map(|(slope, loss)| slope * loss).sum()
+}
+
+/// Slopes of each operation, from the closed-loop slices of all stacks.
+pub fn slopes(blocks: &[&Block], cpus: &CpuSets) -> BTreeMap<Operation, Slopes> {
+    let mut cells: BTreeMap<Operation, BTreeMap<(u32, &StackName, usize), Vec<Observed>>> = BTreeMap::new();
+    for block in blocks {
+        for (at, trial) in block.trials.iter().enumerate().filter(|(_, trial)| trial.failure.is_none()) {
+            let closed = trial.slices.iter().filter(|slice| matches!(slice.load, SliceLoad::Closed { .. }));
+            for slice in closed {
+                let of = cells.entry(slice.operation).or_default();
+                let cell = of.entry((block.index, &trial.stack, at)).or_default();
+                cell.extend(observed(slice, cpus));
+            }
+        }
+    }
+    cells.into_iter().map(|(operation, cells)| (operation, fit_all(cells.into_values()))).collect()
+}
+
+/// Difference between what others took while one stack was loaded and while another was, from which on a ratio of the two isn't
+/// believed: an adjustment's slope may be wrong by a third.
+const FOLLOWS: f64 = 0.10;
+/// How often that may be said of two stacks that are disturbed alike.
+const FOLLOWS_LEVEL: f64 = 0.01;
+
+/// By how much more of a CPU others took while the first stack was loaded, over the blocks that have both; `None` where it isn't
+/// surely beyond a tenth.
+pub fn follows(a: &[Option<Loss>], b: &[Option<Loss>]) -> Option<f64> {
+    let total = |loss: &Loss| loss.iter().sum::<f64>();
+    let pairs = a.iter().zip(b).filter_map(|(a, b)| Some(total(a.as_ref()?) - total(b.as_ref()?)));
+    let differences: Vec<f64> = pairs.collect();
+    if differences.len() < FIRST_BLOCKS {
+        return None;
+    }
+    let (mean, low, high) = t_interval_at(&differences, FOLLOWS_LEVEL)?;
+    (low > FOLLOWS || high < -FOLLOWS).then_some(mean)
+}
+
+/// Logarithms of a slice's figures, with its covariates.
+struct Observed {
+    loss: Loss,
+    rate: f64,
+    cpu: Option<f64>,
+    database: Option<f64>,
+}
+
+/// `None` for a slice without answers, which has no logarithm.
+fn observed(slice: &Slice, cpus: &CpuSets) -> Option<Observed> {
+    let (answers, window_ns) = (slice.outcome.window_completed, slice.outcome.window_ns);
+    let per_answer = |ns: u64| (ns > 0).then(|| (ns as f64 / answers as f64).ln());
+    let role = |name: &str| slice.cpu_ns.get(name).copied().unwrap_or(0);
+    (answers > 0 && window_ns > 0).then(|| Observed {
+        loss: loss(slice, cpus),
+        rate: (answers as f64 / window_ns as f64).ln(),
+        cpu: per_answer(role("server") + role("front")),
+        database: per_answer(role("database")),
+    })
+}
+
+fn fit_all(cells: impl Iterator<Item = Vec<Observed>>) -> Slopes {
+    let (mut rate, mut cpu, mut database) = (Fit::default(), Fit::default(), Fit::default());
+    for cell in cells {
+        let losses: Vec<Loss> = cell.iter().map(|one| one.loss).collect();
+        // What is taken lowers the rate, and its slope is told as a positive number.
+        rate.add(&losses, &cell.iter().map(|one| -one.rate).collect::<Vec<_>>());
+        for (fit, values) in [
+            (&mut cpu, cell.iter().map(|one| one.cpu).collect::<Option<Vec<f64>>>()),
+            (&mut database, cell.iter().map(|one| one.database).collect::<Option<Vec<f64>>>()),
+        ] {
+            fit.add(&losses, &values.unwrap_or_default());
+        }
+    }
+    Slopes {
+        rate: rate.slopes(&EXPECTED_RATE),
+        cpu: cpu.slopes(&EXPECTED_CPU),
+        database: database.slopes(&EXPECTED_CPU),
+    }
+}
+
+/// Sums of a linear regression within cells, each of which has a level of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Fit {
+    squares: [[f64; COVARIATES]; COVARIATES],
+    products: Loss,
+    total: f64,
+    freedom: f64,
+}
+
+impl Fit {
+    /// Adds the slices of one cell. One of a single slice says nothing of a slope, and neither does one whose values aren't there.
+    pub fn add(&mut self, losses: &[Loss], values: &[f64]) {
+        if values.len() < 2 || values.len() != losses.len() {
+            return;
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let means: Loss = std::array::from_fn(|k| losses.iter().map(|loss| loss[k]).sum::<f64>() / count);
+        for (loss, value) in losses.iter().zip(values) {
+            let y = value - mean;
+            let x: Loss = std::array::from_fn(|k| loss[k] - means[k]);
+            for k in 0..COVARIATES {
+                self.products[k] += x[k] * y;
+                for l in 0..COVARIATES {
+                    self.squares[k][l] += x[k] * x[l];
+                }
+            }
+            self.total += y * y;
+        }
+        self.freedom += count - 1.0;
+    }
+
+    /// Slopes: the mean of their distribution after the slices, where before them each was normal around `expected` with a standard
+    /// deviation of 0.7 (ridge regression towards an expectation; Hoerl and Kennard 1970). So that slices which say little change
+    /// little, and counters whose ticks are mere noise come out near 0.
+    pub fn slopes(&self, expected: &Loss) -> Loss {
+        if self.freedom < 1.0 {
+            return *expected;
+        }
+        let prior = EXPECTED_SD.powi(-2);
+        let mut variance = self.total / self.freedom;
+        let mut slopes = *expected;
+        for _ in 0..ROUNDS {
+            let noise = variance.max(1e-12);
+            let mut matrix = self.squares.map(|row| row.map(|square| square / noise));
+            let mut right: Loss = std::array::from_fn(|k| self.products[k] / noise + prior * expected[k]);
+            (0..COVARIATES).for_each(|k| matrix[k][k] += prior);
+            solve(&mut matrix, &mut right);
+            slopes = right;
+            variance = self.left_over(&slopes) / self.freedom;
+        }
+        slopes
+    }
+
+    /// Sum of squares that the slopes leave.
+    fn left_over(&self, slopes: &Loss) -> f64 {
+        let explained: f64 = (0..COVARIATES)
+            .map(|k| {
+                let of_k: f64 = (0..COVARIATES).map(|l| self.squares[k][l] * slopes[l]).sum();
+                slopes[k] * (2.0 * self.products[k] - of_k)
+            })
+            .sum();
+        (self.total - explained).max(0.0)
+    }
+}
+
+/// Solves a positive definite system in place, by Gaussian elimination; the answer is in `right`.
+fn solve(matrix: &mut [[f64; COVARIATES]; COVARIATES], right: &mut Loss) {
+    for pivot in 0..COVARIATES {
+        for row in pivot + 1..COVARIATES {
+            let factor = matrix[row][pivot] / matrix[pivot][pivot];
+            let above = matrix[pivot];
+            (pivot..COVARIATES).for_each(|column| matrix[row][column] -= factor * above[column]);
+            right[row] -= factor * right[pivot];
+        }
+    }
+    for row in (0..COVARIATES).rev() {
+        let known: f64 = (row + 1..COVARIATES).map(|column| matrix[row][column] * right[column]).sum();
+        right[row] = (right[row] - known) / matrix[row][row];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::{statistics::normal, synthetic};
+
+    #[test]
+    fn planted_slopes_are_found_whatever_the_cells_levels_are() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let planted = [1.2, 0.4, 0.0, 0.9];
+        let mut fit = Fit::default();
+        for cell in 0..200 {
+            let losses: Vec<Loss> =
+                (0..4).map(|_| std::array::from_fn(|_| 0.3 * rng.random::<f64>())).collect();
+            let level = f64::from(cell % 7);
+            let values: Vec<f64> =
+                losses.iter().map(|loss| level + dot(&planted, loss) + 0.05 * normal(&mut rng)).collect();
+            fit.add(&losses, &values);
+        }
+        for (found, planted) in fit.slopes(&EXPECTED_RATE).into_iter().zip(planted) {
+            assert!((found - planted).abs() < 0.1, "{found} for {planted}");
+        }
+    }
+
+    #[test]
+    fn nothing_seen_leaves_what_was_expected_and_ticks_that_mean_nothing_go_to_zero() {
+        assert_eq!(Fit::default().slopes(&EXPECTED_RATE), EXPECTED_RATE);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut fit = Fit::default();
+        for _ in 0..40 {
+            // Two ticks of 10 ms at the ends of 220 ms, and rates that know nothing of them.
+            let losses: Vec<Loss> =
+                (0..8).map(|_| std::array::from_fn(|_| 0.05 * rng.random::<f64>())).collect();
+            fit.add(&losses, &(0..8).map(|_| 0.02 * normal(&mut rng)).collect::<Vec<_>>());
+        }
+        assert!(
+            fit.slopes(&EXPECTED_RATE).iter().all(|slope| slope.abs() < 0.3),
+            "{:?}",
+            fit.slopes(&EXPECTED_RATE)
+        );
+    }
+
+    #[test]
+    fn what_follows_a_stack_is_told_from_what_hits_all() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut losses = |taken: f64| -> Vec<Option<Loss>> {
+            (0..8).map(|_| Some([(taken + 0.03 * normal(&mut rng)).max(0.0), 0.0, 0.0, 0.0])).collect()
+        };
+        let (calm, noisy) = (losses(0.05), losses(0.4));
+        assert_eq!(follows(&losses(0.3), &losses(0.3)), None, "noisy alike");
+        assert!(follows(&noisy, &calm).unwrap() > 0.3 && follows(&calm, &noisy).unwrap() < -0.3);
+        assert_eq!(follows(&noisy[..2], &calm), None, "two blocks say nothing");
+    }
+
+    #[test]
+    fn a_record_without_parts_shares_its_totals_out() {
+        let run = synthetic::run(&[("base/s", 1000.0)]);
+        let mut slice = synthetic::blocks(&run, &[1000.0], 1, 0.0)[0].trials[0].slices[0].clone();
+        slice.machine.steal_ns = slice.outcome.window_ns;
+        let half = [0.5f64.ln().abs(), 0.0, 0.5f64.ln().abs(), 0.0];
+        let near = |a: Loss, b: Loss| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        assert!(near(loss(&slice, &run.cpus), half), "{:?}", loss(&slice, &run.cpus));
+        let window_ns = slice.outcome.window_ns;
+        let server = Taken { steal_ns: 0, foreign_ns: window_ns / 2 };
+        slice.machine.parts = Some(MachineParts { server, others: Taken::default() });
+        assert!(near(loss(&slice, &run.cpus), [0.0, half[0], 0.0, 0.0]));
+        // More than all of it is a counter's tick.
+        slice.machine.parts =
+            Some(MachineParts { server: Taken { steal_ns: 2 * window_ns, foreign_ns: 0 }, others: server });
+        assert!((loss(&slice, &run.cpus)[0] - 10f64.ln()).abs() < 1e-9);
+    }
+}
