@@ -36,10 +36,12 @@ const EXPECTED_SD: f64 = 0.7;
 /// Rounds of the fit: the residual variance and the slopes depend on each other.
 const ROUNDS: usize = 4;
 
-/// What others took in a slice, as covariates.
+/// What others took in a slice, as covariates. Of the servers' CPUs other processes take what a server wanted only while its threads wait
+/// for a CPU: what they use while a server has nothing to do is no loss, and would follow the stack.
 pub fn loss(slice: &Slice, cpus: &CpuSets) -> Loss {
     let (server, rest) = (cpus.server.len(), cpus.beside_servers().len());
-    let parts = slice.machine.parts.unwrap_or_else(|| evenly(slice, server, rest));
+    let mut parts = slice.machine.parts.unwrap_or_else(|| evenly(slice, server, rest));
+    parts.server.foreign_ns = parts.server.foreign_ns.min(slice.usage.wait_ns.unwrap_or(u64::MAX));
     let of = |taken_ns: u64, cpus: usize| {
         let time_ns = slice.outcome.window_ns.max(1) as f64 * cpus.max(1) as f64;
         -(-(taken_ns as f64 / time_ns).min(MOST)).ln_1p()
@@ -50,6 +52,21 @@ pub fn loss(slice: &Slice, cpus: &CpuSets) -> Loss {
         of(parts.others.steal_ns, rest),
         of(parts.others.foreign_ns, rest),
     ]
+}
+
+/// Share of the time of its CPUs in which a server had work: it ran, or would have run had others not taken its CPU. 1 is a server that
+/// is the limit.
+pub fn had_work(slice: &Slice, cpus: &CpuSets) -> f64 {
+    let role = |name: &str| slice.cpu_ns.get(name).copied().unwrap_or(0);
+    let time_ns = slice.outcome.window_ns.max(1) as f64 * cpus.server.len().max(1) as f64;
+    let ran = (role("server") + role("front")) as f64 / time_ns;
+    let loss = loss(slice, cpus);
+    let taken = 1.0 - (-(loss[0] + loss[1])).exp();
+    match slice.usage.wait_ns {
+        Some(_) => (ran + taken).min(1.0),
+        // Whether the server wanted what was taken isn't known: of what was left it used so much.
+        None => (ran / (1.0 - taken).max(1e-3)).min(1.0),
+    }
 }
 
 /// Totals of records that don't know the parts, shared out by CPUs.
@@ -294,6 +311,23 @@ mod tests {
             "{:?}",
             fit.slopes(&EXPECTED_RATE)
         );
+    }
+
+    #[test]
+    fn others_take_from_a_server_only_while_it_waits() {
+        let run = synthetic::run(&[("base/s", 1000.0)]);
+        let mut slice = synthetic::blocks(&run, &[1000.0], 1, 0.0)[0].trials[0].slices[0].clone();
+        let window_ns = slice.outcome.window_ns;
+        let half = Taken { steal_ns: 0, foreign_ns: window_ns / 2 };
+        slice.machine.parts = Some(MachineParts { server: half, others: Taken::default() });
+        slice.cpu_ns.insert("server".to_owned(), window_ns / 2);
+        slice.usage.wait_ns = Some(window_ns);
+        assert!((loss(&slice, &run.cpus)[1] - 2f64.ln()).abs() < 1e-6);
+        assert!((had_work(&slice, &run.cpus) - 1.0).abs() < 1e-6, "two threads wait for one CPU");
+        // The same, but the server had nothing to do: it wasn't the limit, and nothing was taken from it.
+        slice.usage.wait_ns = Some(0);
+        assert_eq!(loss(&slice, &run.cpus)[1], 0.0);
+        assert!((had_work(&slice, &run.cpus) - 0.5).abs() < 1e-6);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use dyno_model::{
 };
 
 use crate::{
-    adjust::{COVARIATES, Loss, Slopes, loss, slopes},
+    adjust::{COVARIATES, Loss, Slopes, had_work, loss, slopes},
     filter::{Disturbance, disturbed},
     statistics::mean,
     weights::{FULL, weights},
@@ -59,8 +59,10 @@ pub struct Closed {
     pub database_cpu_ns: u64,
     /// The same, had others taken nothing.
     pub database_cpu_adjusted_ns: f64,
-    /// Time of each of the servers' CPUs, and of each of database and generator, that others left to the run.
-    pub there_ns: [f64; 2],
+    /// Time of all servers' CPUs in which the server had work.
+    pub had_work_ns: f64,
+    /// Time of each CPU of database and generator that others left to the run.
+    pub there_ns: f64,
     pub memory_bytes: u64,
     pub generator: Generator,
 }
@@ -200,7 +202,8 @@ impl Cell {
             sum.stack_cpu_adjusted_ns += one.stack_cpu_adjusted_ns;
             sum.database_cpu_ns += one.database_cpu_ns;
             sum.database_cpu_adjusted_ns += one.database_cpu_adjusted_ns;
-            (0..2).for_each(|part| sum.there_ns[part] += one.there_ns[part]);
+            sum.had_work_ns += one.had_work_ns;
+            sum.there_ns += one.there_ns;
             sum.memory_bytes = sum.memory_bytes.max(one.memory_bytes);
             sum.generator += one.generator;
         }
@@ -277,11 +280,10 @@ fn add_closed(sum: &mut Closed, slice: &Slice, weight: u64, adjusting: &Adjustin
     sum.stack_cpu_adjusted_ns += stack_ns as f64 / slopes.dearer(&loss);
     sum.database_cpu_ns += database_ns;
     sum.database_cpu_adjusted_ns += database_ns as f64 / slopes.database_dearer(&loss);
-    let of_servers = loss[0] + loss[1];
-    let of_others =
-        if adjusting.run.cpus.beside_servers().is_empty() { of_servers } else { loss[2] + loss[3] };
-    let there = [of_servers, of_others].map(|taken| (-taken).exp());
-    (0..2).for_each(|part| sum.there_ns[part] += window_ns as f64 * there[part]);
+    let cpus = &adjusting.run.cpus;
+    let taken = if cpus.beside_servers().is_empty() { loss[0] + loss[1] } else { loss[2] + loss[3] };
+    sum.there_ns += window_ns as f64 * (-taken).exp();
+    sum.had_work_ns += window_ns as f64 * cpus.server.len().max(1) as f64 * had_work(slice, cpus);
     sum.memory_bytes = sum.memory_bytes.max(slice.usage.memory_bytes);
     sum.generator += generator(slice, adjusting.guard_ns).times(weight);
 }

@@ -4,6 +4,7 @@
 
 pub mod across;
 pub mod adjust;
+pub mod agenda;
 pub mod anytime;
 pub mod calibration;
 pub mod capacity;

@@ -134,6 +134,12 @@ pub fn calibrate(counts: &[u64], setting: Setting) -> Result<Calibration, Unusab
     Ok(Calibration { candidates, best, expected, warning })
 }
 
+/// The standard deviation of a block's log-ratio when nothing differs, for slices of a given length; `None` where the trace is too
+/// short or empty.
+pub fn block_sd(counts: &[u64], setting: Setting, slice_s: f64) -> Option<f64> {
+    candidate(counts, setting, slice_s).map(|found| found.block_sd)
+}
+
 fn candidate(counts: &[u64], setting: Setting, slice_s: f64) -> Option<Candidate> {
     let bins = (slice_s / setting.bin_s).round() as usize;
     let guard = ((setting.guard_s / setting.bin_s).ceil() as usize).min(bins.saturating_sub(1));

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dyno_model::{
-    Span,
+    Rate, Span,
     plan::Plan,
     rehearsal::{BIN_MS, Choice, Trace, TracePurpose},
     warning::Warning,
 };
 
 use crate::{
+    agenda::told,
     placebo::{self, Setting, calibrate},
     warm_up::{self, cut, warm_up_s},
 };
@@ -48,6 +49,134 @@ pub fn choose(plan: &Plan, traces: &[Trace]) -> Plan {
     }
     chosen.design.rehearsal = Some(choice);
     chosen
+}
+
+/// Requests that a p99 needs over all blocks, and somewhat more: ten of a thousand lie beyond it.
+const TAIL_REQUESTS: f64 = 1_100.0;
+/// Longest slice at a rate that is chosen for the sake of a p99.
+const LONGEST_OPEN_S: f64 = 4.0;
+
+/// A table's plan with what was seen of its stacks while they were up: rates from the slowest of them, slices at a rate that are long
+/// enough for a p99, the guard, and what differences such a run can tell. Its slices stay as long as they are: those of several
+/// operations can't all suit their own noise.
+pub fn settle(plan: &Plan, traces: &[Trace]) -> Plan {
+    let mut settled = plan.clone();
+    let mut choice = Choice::default();
+    let slowest_us = traces.iter().map(|one| one.p99_us).fold(0.0, f64::max);
+    let slice_s = plan.throughput.slice.0.as_secs_f64();
+    let guard_s = (GUARD_P99S * slowest_us / 1e6).max(GUARD_S).min(slice_s / 4.0);
+    settled.design.guard = span(guard_s);
+    rates(&mut settled, traces, &mut choice);
+    if let Some(placebo) = traces.iter().find(|one| one.purpose == TracePurpose::Placebo) {
+        let quads = (plan.throughput.slices as usize / 2).max(1);
+        let setting = Setting {
+            bin_s: BIN_MS as f64 / 1e3,
+            guard_s,
+            setup_s: START_S,
+            between_sd: BETWEEN_SD,
+            quads: Some(quads),
+        };
+        choice.block_sd = placebo::block_sd(&placebo.counts, setting, slice_s);
+    }
+    settled.design.rehearsal = Some(choice);
+    settled
+}
+
+/// What differences a run can tell in its time, and in three times as much where that isn't enough: a sentence, from what was seen
+/// before its first number. `elapsed_s` is the part of its budget that is spent. `None` where nothing is known of the noise.
+pub fn reach(plan: &Plan, elapsed_s: f64) -> Option<String> {
+    let block_sd = plan.design.rehearsal.as_ref()?.block_sd?;
+    let (budget_s, block_s) = (plan.design.budget.0.as_secs_f64(), length_s(plan));
+    let blocks = |budget_s: f64| {
+        let by_time = ((budget_s - elapsed_s).max(0.0) / block_s) as u32;
+        by_time.clamp(plan.design.blocks, plan.design.most_blocks.max(plan.design.blocks))
+    };
+    let minutes = |blocks: u32| ((elapsed_s + f64::from(blocks) * block_s) / 60.0).ceil();
+    let told = |blocks| told(block_sd, blocks, plan.design.looks);
+    let now = blocks(budget_s);
+    if told(now) < CALM {
+        return Some(format!(
+            "this machine is calm: differences of {} and more can be told in about {} minutes",
+            percent(told(now)),
+            minutes(now)
+        ));
+    }
+    let longer = blocks(LONGER * budget_s);
+    let mut words = format!(
+        "this machine is noisy: differences under {} can't be told here in {} minutes",
+        percent(told(now)),
+        minutes(now)
+    );
+    if told(longer) < told(now) * 0.9 {
+        let budget = (LONGER * budget_s / 60.0).ceil();
+        words += &format!("; --budget {budget}m would tell {}", percent(told(longer)));
+    }
+    Some(words)
+}
+
+/// Differences that a run on a calm machine tells.
+const CALM: f64 = 0.05;
+/// How much longer a budget is proposed where the plan's tells little.
+const LONGER: f64 = 3.0;
+
+/// A share as people say it: no more digits than it has.
+fn percent(share: f64) -> String {
+    if share < 0.1 { format!("{:.1} %", share * 100.0) } else { format!("{:.0} %", share * 100.0) }
+}
+
+/// Length of a block, about, in seconds.
+fn length_s(plan: &Plan) -> f64 {
+    let (stacks, operations) = (plan.stacks.len() as f64, plan.operations.len() as f64);
+    let throughput_s = operations
+        * f64::from(plan.throughput.slices)
+        * (plan.throughput.slice.0.as_secs_f64() + BETWEEN_SLICES_S);
+    let latency_s = plan.latency.as_ref().map_or(0.0, |latency| {
+        latency.operations() as f64
+            * f64::from(latency.slices)
+            * (latency.slice.0.as_secs_f64() + BETWEEN_SLICES_S)
+    });
+    stacks * (TOGETHER_START_S + plan.design.warm_up.0.as_secs_f64() + throughput_s + latency_s)
+}
+
+/// What starting and ending one of several stacks takes that start at the same time on one CPU, and what a slice takes beside its
+/// length, about, in seconds.
+const TOGETHER_START_S: f64 = 1.3;
+const BETWEEN_SLICES_S: f64 = 0.05;
+
+/// Rates in the place of shares, and slices that are long enough.
+fn rates(plan: &mut Plan, traces: &[Trace], choice: &mut Choice) {
+    let blocks = f64::from(plan.design.blocks);
+    let Some(latency) = &mut plan.latency else { return };
+    let guard_s = plan.design.guard.0.as_secs_f64();
+    for (operation, share) in std::mem::take(&mut latency.shares) {
+        let rate = |one: &Trace| {
+            one.counts.iter().sum::<u64>() as f64 * 1e3 / (one.counts.len().max(1) as f64 * BIN_MS as f64)
+        };
+        let seen = traces.iter().filter(|one| one.operation == operation).map(|one| (rate(one), &one.stack));
+        let Some((slowest, stack)) = seen.filter(|(rate, _)| *rate > 0.0).min_by(|a, b| a.0.total_cmp(&b.0))
+        else {
+            choice
+                .words
+                .push(format!("{operation} has no latencies: no stack answered before the first block"));
+            continue;
+        };
+        let Some(offered) = Rate::new_per_s(two_digits(slowest * share)) else { continue };
+        choice.words.push(format!(
+            "{operation} is offered at {offered}: {:.0} % of what {stack} answers, the slowest of them",
+            share * 100.0
+        ));
+        latency.rates.insert(operation, offered);
+        let slices = blocks * f64::from(latency.slices);
+        let enough_s = (TAIL_REQUESTS / (offered.per_s() * slices) + guard_s).min(LONGEST_OPEN_S);
+        latency.slice = latency.slice.max(span(enough_s));
+    }
+}
+
+/// A number with its two first digits.
+fn two_digits(value: f64) -> f64 {
+    let unit = 10f64.powf(value.max(1e-9).log10().floor() - 1.0);
+    let rounded = (value / unit).round() * unit;
+    if unit >= 1.0 { rounded.round() } else { (rounded * 1e3).round() / 1e3 }
 }
 
 /// What starting and ending a stack takes in the mean, in seconds. Stacks that are up together start at the same time, so with several CPUs
@@ -108,7 +237,7 @@ fn fit(plan: &mut Plan, start_s: f64, choice: &mut Choice) {
     let stacks = plan.stacks.len() as f64;
     let each_s = stacks * plan.operations.len() as f64 * plan.throughput.slice.0.as_secs_f64();
     let latency_s = plan.latency.as_ref().map_or(0.0, |latency| {
-        stacks * latency.rates.len() as f64 * f64::from(latency.slices) * latency.slice.0.as_secs_f64()
+        stacks * latency.operations() as f64 * f64::from(latency.slices) * latency.slice.0.as_secs_f64()
     });
     let other_s = stacks * (start_s + plan.design.warm_up.0.as_secs_f64()) + latency_s;
     let block_s = plan.design.budget.0.as_secs_f64() * BLOCKS_SHARE / f64::from(plan.design.blocks.max(1));
@@ -282,6 +411,48 @@ mod tests {
         };
         let (fast, slow) = (slices(Some(Span::seconds(1))), slices(Some(Span::seconds(9))));
         assert!(fast > slices(None) && slices(None) > slow, "{fast} {} {slow}", slices(None));
+    }
+
+    #[test]
+    fn what_can_be_told_is_said_before_the_first_number() {
+        let mut plan = plan();
+        plan.design.budget = Span::seconds(480);
+        plan.design.most_blocks = 60;
+        assert_eq!(reach(&plan, 60.0), None, "nothing is known");
+        let mut of = |sd: f64| {
+            plan.design.rehearsal = Some(Choice { block_sd: Some(sd), ..Choice::default() });
+            reach(&plan, 60.0).unwrap()
+        };
+        let (calm, noisy) = (of(0.02), of(0.4));
+        assert!(calm.starts_with("this machine is calm: differences of "), "{calm}");
+        assert!(noisy.starts_with("this machine is noisy: differences under "), "{noisy}");
+        assert!(noisy.contains("--budget 24m would tell"), "{noisy}");
+    }
+
+    #[test]
+    fn rates_are_shares_of_the_slowest_and_slices_long_enough_for_a_p99() {
+        let mut plan = plan();
+        plan.design.blocks = 5;
+        let latency = plan.latency.as_mut().unwrap();
+        latency.rates.clear();
+        latency.shares = BTreeMap::from([(Operation::Types, 0.5)]);
+        // 20 in 25 ms are 800/s, 8 are 320/s.
+        let slow = Trace {
+            stack: "flask/waitress".parse().unwrap(),
+            ..trace(TracePurpose::Answers, vec![8; 20], 9_000.0)
+        };
+        let settled = settle(&plan, &[trace(TracePurpose::Placebo, vec![20; 240], 2_000.0), slow]);
+        let latency = settled.latency.unwrap();
+        assert_eq!(latency.rates[&Operation::Types], Rate::new_per_s(160.0).unwrap());
+        assert!(latency.shares.is_empty());
+        let requests = 160.0 * (latency.slice.0 - settled.design.guard.0).as_secs_f64() * 5.0;
+        assert!((1_000.0..1_300.0).contains(&requests), "{requests}");
+        assert_eq!(settled.design.guard, Span::milliseconds(27), "three times the slowest p99");
+        let choice = settled.design.rehearsal.unwrap();
+        assert!(choice.words[0].contains("160/s: 50 % of what flask/waitress answers"), "{choice:?}");
+        assert!(choice.block_sd.is_some_and(|sd| sd >= BETWEEN_SD));
+        assert_eq!(settle(&plan, &[]).latency.unwrap().rates.len(), 0, "nobody answered");
+        assert_eq!([0.0123, 3.21, 161.7, 99_500.0].map(two_digits), [0.012, 3.2, 160.0, 100_000.0]);
     }
 
     #[test]

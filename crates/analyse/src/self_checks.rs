@@ -258,14 +258,11 @@ fn g4_open(cell: &Cell, generator: Generator) -> Finding {
 /// G4 and G8 in a saturated closed loop: who was the limit. A busy generator forbids a throughput only where the server had
 /// CPU left.
 fn g4_and_g8(cell: &Cell, run: &Run, closed: &Closed) -> [Finding; 2] {
-    // Of the CPU time that was there: what others took nobody of the run could have used.
-    let share = |ns: u64, part: usize, cpus: usize| {
-        ns as f64 / (closed.there_ns[part].max(f64::MIN_POSITIVE) * cpus.max(1) as f64)
-    };
-    let server = share(closed.stack_cpu_ns, 0, run.cpus.server.len());
+    let server = closed.had_work_ns / (closed.window_ns as f64 * run.cpus.server.len().max(1) as f64);
     let bound = server >= SERVER_BOUND;
     let (busy, wait, words) = use_of_core(closed.generator);
-    let g4 = match (busy >= GENERATOR_BUSIEST, bound) {
+    // A generator that others keep from its core is the limit as much as a busy one.
+    let g4 = match (busy + wait >= GENERATOR_BUSIEST, bound) {
         (true, false) => Outcome::Fail,
         (true, true) => Outcome::Flag,
         (false, _) if wait >= GENERATOR_WAIT => Outcome::Flag,
@@ -275,9 +272,11 @@ fn g4_and_g8(cell: &Cell, run: &Run, closed: &Closed) -> [Finding; 2] {
     let g4 = Finding::of("G4", cell, CLOSED, words).judged(g4, nearness, &RATE);
 
     let cpus: BTreeSet<usize> = run.cpus.database.iter().chain(&run.cpus.generator).copied().collect();
-    let others = share(closed.database_cpu_ns + closed.generator.cpu_ns, 1, cpus.len());
+    // Of the CPU time that was there: what others took nobody of the run could have used.
+    let there_ns = closed.there_ns.max(f64::MIN_POSITIVE) * cpus.len().max(1) as f64;
+    let others = (closed.database_cpu_ns + closed.generator.cpu_ns) as f64 / there_ns;
     let words = format!(
-        "the server used {:.0} % of its CPUs when it was saturated, database and generator {:.0} % of theirs",
+        "the server had work for {:.0} % of its CPUs' time when it was saturated, database and generator used {:.0} % of theirs",
         server * 100.0,
         others * 100.0
     );

@@ -68,6 +68,7 @@ pub fn run(stacks: &[(&str, f64)]) -> Run {
                 slice: Span::milliseconds(500),
                 slices: 1,
                 rates: OPERATIONS.into_iter().map(|operation| (operation, rate)).collect(),
+                shares: BTreeMap::new(),
             }),
             stacks: names.clone(),
         },

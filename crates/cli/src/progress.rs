@@ -7,7 +7,7 @@ use std::{
 };
 
 use dyno_model::event::{Event, Step};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Without a terminal a line of progress is written this often.
 const LINE_PAUSE: Duration = Duration::from_secs(15);
@@ -16,7 +16,16 @@ const LINE_PAUSE: Duration = Duration::from_secs(15);
 pub struct Display {
     quiet: bool,
     bar: Option<ProgressBar>,
+    /// Lines above the bar that are written anew in place.
+    table: Mutex<Table>,
     state: Mutex<State>,
+}
+
+/// What is known so far, above the bar.
+#[derive(Default)]
+struct Table {
+    screen: MultiProgress,
+    lines: Vec<ProgressBar>,
 }
 
 struct State {
@@ -27,13 +36,19 @@ struct State {
 impl Display {
     /// A display for standard error, or a silent one.
     pub fn new(quiet: bool) -> Self {
+        let table = Table::default();
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new(1);
+            let bar = table.screen.add(ProgressBar::new(1));
             let style = ProgressStyle::with_template("{prefix:>8} [{bar:24}] {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
             bar
         });
-        Self { quiet, bar, state: Mutex::new(State { step: Step::Prepare, last_line: None }) }
+        Self {
+            quiet,
+            bar,
+            table: Mutex::new(table),
+            state: Mutex::new(State { step: Step::Prepare, last_line: None }),
+        }
     }
 
     /// Shows one event.
@@ -60,9 +75,29 @@ impl Display {
         }
     }
 
-    /// Takes the bar away.
+    /// Shows what is known so far, a line each: on a terminal in the place of what was known before, else once more.
+    pub fn so_far(&self, lines: &[String]) {
+        if self.quiet {
+            return;
+        }
+        let Some(bar) = &self.bar else { return lines.iter().for_each(|line| self.line(line)) };
+        let mut table = self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while table.lines.len() < lines.len() {
+            let style =
+                ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let line = table.screen.insert_before(bar, ProgressBar::new(1).with_style(style));
+            table.lines.push(line);
+        }
+        for (at, line) in table.lines.iter().enumerate() {
+            line.set_message(lines.get(at).cloned().unwrap_or_default());
+        }
+    }
+
+    /// Takes the bar away, and what was known so far: whoever calls shows all of it now.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
+            let mut table = self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            table.lines.drain(..).for_each(|line| line.finish_and_clear());
             bar.finish_and_clear();
         }
     }

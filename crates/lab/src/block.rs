@@ -2,19 +2,20 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     thread,
     time::{Duration, Instant},
 };
 
 use dyno_contract::{Traffic, Truth, traffic};
 use dyno_model::{
-    Operation,
+    Operation, StackName,
     event::Event,
     plan::Plan,
     record::{Block, BlockState, FORMAT, Trial, TrialFailure},
+    rehearsal::{Trace, TracePurpose},
 };
-use dyno_plan::{SlicePlan, block_order, block_seed};
+use dyno_plan::{block_order, block_seed};
 use dyno_supervise::machine;
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -44,25 +45,48 @@ pub struct BlockWork<'a> {
     pub grouping: Grouping,
 }
 
+/// What a block measures.
+pub struct BlockOrder<'a> {
+    /// Its number.
+    pub index: u32,
+    /// The plan, as far as it is settled.
+    pub plan: &'a Plan,
+    /// Stacks and operations whose order is sure: they have no slices any more, and a stack with nothing else isn't started.
+    pub settled: &'a BTreeSet<(StackName, Operation)>,
+    /// What settles the plan, once its stacks are up and warm.
+    pub rehearse: Option<&'a Settle<'a>>,
+    /// The time left of the run, from the share of this block that is done.
+    pub left_s: &'a dyn Fn(f64) -> Option<f64>,
+}
+
+/// The plan with what its traces say.
+pub type Settle<'a> = dyn Fn(&Plan, &[Trace]) -> Plan + 'a;
+
+/// How long each stack is looked at before the first block, and how long the baseline.
+const ANSWERS: Duration = Duration::from_millis(500);
+const PLACEBO: Duration = Duration::from_secs(6);
+
 /// A block in the making.
 struct Making<'a, 'b> {
     bench: &'a Bench<'b>,
     work: &'a BlockWork<'a>,
-    index: u32,
+    order: &'a BlockOrder<'a>,
+    /// The plan, as it is settled in this block.
+    plan: Plan,
+    rehearsed: bool,
     seed: u64,
     begin: Instant,
-    left_s: &'a dyn Fn(f64) -> Option<f64>,
     done: u64,
     total: u64,
 }
 
-/// Does block `index`. `left_s` tells the time left of the run from the share of this block that is done.
+/// Does a block, and says which plan it was measured by where it settled one.
 pub fn do_block(
     bench: &Bench<'_>,
     work: &BlockWork<'_>,
-    index: u32,
-    left_s: &dyn Fn(f64) -> Option<f64>,
-) -> Result<Block, LabError> {
+    order: &BlockOrder<'_>,
+) -> Result<(Block, Option<Plan>), LabError> {
+    let index = order.index;
     let started = jiff::Timestamp::now().to_string();
     let begin = Instant::now();
     let spin_per_ms = machine::spin_per_ms(SPIN);
@@ -70,9 +94,11 @@ pub fn do_block(
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut groups = work.grouping.draw(&mut rng);
     groups.shuffle(&mut rng);
+    groups.iter_mut().for_each(|group| group.retain(|&stack| order.asks(work.prepared[stack].name())));
+    let plan = order.plan.clone();
     let total =
-        groups.iter().map(|group| group.len() as u64 + order_of(bench, group, seed).len() as u64).sum();
-    let mut making = Making { bench, work, index, seed, begin, left_s, done: 0, total };
+        groups.iter().map(|group| (group.len() + block_order(&plan, group.len(), seed).len()) as u64).sum();
+    let mut making = Making { bench, work, order, plan, rehearsed: false, seed, begin, done: 0, total };
     let mut trials = Vec::new();
     for group in &groups {
         trials.extend(making.group(group, &mut rng)?);
@@ -82,16 +108,21 @@ pub fn do_block(
     }
     let state = if bench.stopped() { BlockState::Interrupted } else { BlockState::Complete };
     let length_ns = begin.elapsed().as_nanos() as u64;
-    Ok(Block { format: FORMAT, index, state, started, length_ns, spin_per_ms, trials })
+    let block = Block { format: FORMAT, index, state, started, length_ns, spin_per_ms, trials };
+    Ok((block, making.rehearsed.then_some(making.plan)))
+}
+
+impl BlockOrder<'_> {
+    /// Whether anything is still asked of a stack.
+    fn asks(&self, stack: &StackName) -> bool {
+        let settled = |operation: &Operation| self.settled.contains(&(stack.clone(), *operation));
+        !self.plan.operations.iter().all(settled)
+    }
 }
 
 /// Connections that an engine opens to a stack.
 pub fn connections_of(plan: &Plan) -> u32 {
     plan.throughput.connections.max(plan.latency.as_ref().map_or(0, |latency| latency.connections))
-}
-
-fn order_of(bench: &Bench<'_>, group: &[usize], seed: u64) -> Vec<SlicePlan> {
-    block_order(bench.order.plan, group.len(), seed)
 }
 
 impl<'a> Making<'a, '_> {
@@ -107,8 +138,10 @@ impl<'a> Making<'a, '_> {
             })
             .collect();
         let mut loaded = self.start(group, &mut trials, rng)?;
+        self.rehearse(&mut loaded, &trials);
+        let plan = self.plan.clone();
         let slicer = Slicer {
-            plan: self.bench.order.plan,
+            plan: &plan,
             cpus: &self.bench.cpus,
             speed: Cell::default(),
             database: self.work.database,
@@ -117,12 +150,13 @@ impl<'a> Making<'a, '_> {
             begin: self.begin,
             stop: self.bench.order.stop,
         };
-        for work in order_of(self.bench, group, self.seed) {
+        for work in block_order(&plan, group.len(), self.seed) {
             if self.bench.stopped() {
                 break;
             }
             self.done += 1;
-            if trials[work.stack].failure.is_some() {
+            let settled = self.order.settled.contains(&(trials[work.stack].stack.clone(), work.operation));
+            if settled || trials[work.stack].failure.is_some() {
                 continue;
             }
             self.tell(&trials[work.stack], Some(work.operation));
@@ -150,6 +184,40 @@ impl<'a> Making<'a, '_> {
         Ok(trials)
     }
 
+    /// Looks at the stacks that are up before the first slice, one at a time, and has the plan settled by what it sees. A stack that fails
+    /// under this load is told by its first slice.
+    fn rehearse(&mut self, loaded: &mut [Option<Loaded<'_>>], trials: &[Trial]) {
+        let Some(settle) = self.order.rehearse.filter(|_| !self.rehearsed) else { return };
+        let plan = self.plan.clone();
+        let mut traces = Vec::new();
+        let up = loaded.iter_mut().zip(trials).filter_map(|(one, trial)| Some((one.as_mut()?, trial)));
+        for (one, trial) in up.filter(|(_, trial)| !trial.stack.variant.twin) {
+            for &operation in &plan.operations {
+                let anchor = trial.stack == plan.baseline && operation == plan.operations[0];
+                let asked = plan.latency.as_ref().is_some_and(|latency| latency.measures(operation));
+                let (purpose, length) =
+                    if anchor { (TracePurpose::Placebo, PLACEBO) } else { (TracePurpose::Answers, ANSWERS) };
+                if self.bench.stopped() || !(anchor || asked) {
+                    continue;
+                }
+                self.tell(trial, Some(operation));
+                let seen =
+                    one.connections.trace(&plan, operation, Duration::ZERO, length, self.bench.order.stop);
+                traces.extend(seen.ok().map(|(counts, p99_us)| Trace {
+                    purpose,
+                    stack: trial.stack.clone(),
+                    operation,
+                    start: None,
+                    warm_up: plan.design.warm_up,
+                    counts,
+                    p99_us,
+                }));
+            }
+        }
+        self.plan = settle(&plan, &traces);
+        self.rehearsed = true;
+    }
+
     /// Starts all stacks of a group at once, then warms each up alone.
     fn start(
         &mut self,
@@ -167,10 +235,10 @@ impl<'a> Making<'a, '_> {
                 self.work.database,
                 None,
                 padding,
-                self.bench.order.plan.capacity.task_workers,
+                self.plan.capacity.task_workers,
             ));
         }
-        let connections = connections_of(self.bench.order.plan);
+        let connections = connections_of(&self.plan);
         let mut ready = Vec::new();
         for (running, trial) in started.into_iter().zip(trials.iter_mut()) {
             let outcome = match running {
@@ -203,14 +271,13 @@ impl<'a> Making<'a, '_> {
     }
 
     fn warm_up(&self, running: Running<'a>, connections: u32, trial: &mut Trial) -> Option<Loaded<'a>> {
-        let operations = &self.bench.order.plan.operations;
+        let operations = &self.plan.operations;
         let app = &trial.stack.app;
         let traffic: BTreeMap<Operation, Vec<Traffic>> =
             operations.iter().map(|&one| (one, traffic(one, app, self.work.truth, self.seed))).collect();
-        let opened =
-            Connections::open(&running, connections, self.bench.order.plan.throughput.idle, &traffic);
+        let opened = Connections::open(&running, connections, self.plan.throughput.idle, &traffic);
         let warm = opened.and_then(|mut connections| {
-            connections.warm_up(self.bench.order.plan, self.bench.order.stop)?;
+            connections.warm_up(&self.plan, self.bench.order.stop)?;
             Ok(connections)
         });
         match warm {
@@ -225,9 +292,9 @@ impl<'a> Making<'a, '_> {
     fn tell(&self, trial: &Trial, operation: Option<Operation>) {
         let share = self.done as f64 / self.total.max(1) as f64;
         self.bench.tell(Event::Progress {
-            done: u64::from(self.index) * self.total + self.done,
-            total: self.total * u64::from(self.bench.order.plan.design.blocks.max(self.index + 1)),
-            left_s: (self.left_s)(share),
+            done: u64::from(self.order.index) * self.total + self.done,
+            total: self.total * u64::from(self.plan.design.blocks.max(self.order.index + 1)),
+            left_s: (self.order.left_s)(share),
             stack: Some(trial.stack.clone()),
             operation,
         });

@@ -23,12 +23,13 @@ mod up;
 mod upkeep;
 
 pub use bench::{Bench, Order, own_folder};
+pub use block::Settle;
 pub use desk::{Desk, OrderError};
 pub use error::LabError;
 pub use field::{Installed, field, packages};
 pub use prepare::{Prepared, can_run};
 pub use proof::{CheckReport, check};
 pub use rehearsal::{TraceOrder, rehearse};
-pub use run::{Finished, Pace, resume, run, trials};
+pub use run::{Finished, Next, Pace, resume, run, trials};
 pub use stand::{Probe, Stand};
 pub use upkeep::up;

@@ -1,13 +1,13 @@
 //! A whole run: prepare, prove, measure in blocks, record each block as it ends.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use dyno_contract::Truth;
 use dyno_model::{
-    StackName,
+    Operation, StackName,
     check::CheckOutcome,
     event::{Event, Step},
     fingerprint::{Fingerprint, REVISION},
@@ -20,7 +20,7 @@ use dyno_record::RunFolder;
 
 use crate::{
     bench::Bench,
-    block::{BlockWork, connections_of, do_block},
+    block::{BlockOrder, BlockWork, Settle, connections_of, do_block},
     database::Database,
     error::LabError,
     groups::Grouping,
@@ -50,8 +50,28 @@ const MEMORY_GROWTH: f64 = 1.5;
 /// A guess of what starting, proving and stopping one stack in a block takes, until a block was measured.
 const START_GUESS_S: f64 = 2.5;
 
-/// How many blocks are worth doing before it is asked again; 0 ends the run. Plan and budget bound it all the same.
-pub type Pace<'a> = dyn Fn(&Run, &[Block]) -> u32 + 'a;
+/// What is worth doing next.
+#[derive(Clone, Debug, Default)]
+pub struct Next {
+    /// Blocks before it is asked again; 0 ends the run. Plan and budget bound it all the same.
+    pub blocks: u32,
+    /// Stacks and operations whose order is sure: further blocks leave them out.
+    pub settled: BTreeSet<(StackName, Operation)>,
+}
+
+impl From<u32> for Next {
+    fn from(blocks: u32) -> Self {
+        Self { blocks, settled: BTreeSet::new() }
+    }
+}
+
+/// Whoever looks at the numbers while a run goes on.
+pub struct Pace<'a> {
+    /// What is worth doing after these blocks; asked after each.
+    pub next: &'a dyn Fn(&Run, &[Block]) -> Next,
+    /// What settles a plan before its first slice; `None` where it is settled.
+    pub settle: Option<&'a Settle<'a>>,
+}
 
 /// Carries a plan out into a new run folder.
 ///
@@ -105,12 +125,12 @@ fn carry_out(
         session.run.warnings.extend(looked(complete_blocks(&blocks), session.run.plan.design.blocks));
     }
     folder.write_run(&session.run)?;
-    let Session { run, prepared, database, truth, grouping } = session;
+    let Session { mut run, prepared, database, truth, grouping } = session;
     let _pinned = dyno_supervise::machine::pin_this_thread_while(&bench.cpus.generator);
     let work =
         BlockWork { prepared: &prepared, database: &database, truth: &truth, seed: run.seed, grouping };
     if !run.plan.design.looks || has_both_sides(&run) {
-        measure(bench, folder, &work, begin.clock, &mut blocks, &|blocks| pace(&run, blocks))?;
+        measure(bench, folder, &work, begin.clock, (&mut run, &mut blocks), pace)?;
     }
     Ok(Finished { run, blocks, stopped: bench.stopped() })
 }
@@ -199,33 +219,44 @@ fn measure(
     folder: &RunFolder,
     work: &BlockWork<'_>,
     clock: Instant,
-    blocks: &mut Vec<Block>,
-    pace: &dyn Fn(&[Block]) -> u32,
+    (run, blocks): (&mut Run, &mut Vec<Block>),
+    pace: &Pace<'_>,
 ) -> Result<(), LabError> {
-    let design = &bench.order.plan.design;
+    let design = bench.order.plan.design.clone();
     let mut block_s = guess_block_s(bench.order.plan, work.prepared.len());
-    let mut measured: Vec<f64> = Vec::new();
     bench.step(Step::Measure, format!("{} stacks, {} blocks or more", work.prepared.len(), design.blocks));
     while !bench.stopped() {
         let complete = complete_blocks(blocks);
-        // Before the fewest there is nothing to ask.
-        let wanted = if complete >= design.blocks { pace(blocks) } else { design.blocks - complete };
+        let next = if blocks.is_empty() { Next::from(design.blocks) } else { (pace.next)(run, blocks) };
+        // Before the fewest there is nothing to end.
+        let wanted = if complete >= design.blocks { next.blocks } else { design.blocks - complete };
         let needed_s = f64::from(wanted) * block_s;
         let fits = clock.elapsed().as_secs_f64() + needed_s <= design.budget.0.as_secs_f64();
         if wanted == 0 || complete >= design.most_blocks || (complete >= design.blocks && !fits) {
             break;
         }
-        let index = blocks.last().map_or(0, |block| block.index + 1);
         let to_do = f64::from(
             expected_blocks(design.blocks, design.most_blocks, complete, block_s, clock, design.budget.0)
                 - complete,
         );
-        let left_s = |share: f64| Some((to_do - share).max(0.0) * block_s);
-        let block = do_block(bench, work, index, &left_s)?;
+        let plan = run.plan.clone();
+        let order = BlockOrder {
+            index: blocks.last().map_or(0, |block| block.index + 1),
+            plan: &plan,
+            settled: &next.settled,
+            rehearse: pace.settle.filter(|_| blocks.is_empty()),
+            left_s: &|share: f64| Some((to_do - share).max(0.0) * block_s),
+        };
+        let begin = Instant::now();
+        let (block, settled) = do_block(bench, work, &order)?;
         folder.write_block(&block)?;
-        measured.push(block.length_ns as f64 / 1e9);
-        block_s = measured.iter().sum::<f64>() / measured.len() as f64;
+        if let Some(plan) = settled {
+            run.plan = plan;
+            folder.write_run(run)?;
+        }
         blocks.push(block);
+        // The last one is most like the next: stacks whose order is sure have left.
+        block_s = begin.elapsed().as_secs_f64();
     }
     Ok(())
 }
@@ -264,7 +295,7 @@ fn guess_block_s(plan: &Plan, stacks: usize) -> f64 {
         * plan.throughput.slice.0.as_secs_f64()
         * plan.operations.len() as f64;
     let latency = plan.latency.as_ref().map_or(0.0, |latency| {
-        f64::from(latency.slices) * latency.slice.0.as_secs_f64() * latency.rates.len() as f64
+        f64::from(latency.slices) * latency.slice.0.as_secs_f64() * latency.operations() as f64
     });
     (START_GUESS_S + plan.design.warm_up.0.as_secs_f64() + (slices + latency) * 1.1) * stacks as f64
 }

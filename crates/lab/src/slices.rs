@@ -389,6 +389,7 @@ fn usage_since(before: &Usage, after: &Usage) -> Usage {
         cpu_ns: after.cpu_ns.saturating_sub(before.cpu_ns),
         voluntary_switches: after.voluntary_switches.saturating_sub(before.voluntary_switches),
         involuntary_switches: after.involuntary_switches.saturating_sub(before.involuntary_switches),
+        wait_ns: before.wait_ns.zip(after.wait_ns).map(|(before, after)| after.saturating_sub(before)),
         ..*after
     }
 }

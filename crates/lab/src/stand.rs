@@ -163,6 +163,7 @@ fn plan_of(plan: &Plan, probe: Probe) -> Plan {
         slice: probe.length,
         slices: 1,
         rates: BTreeMap::from([(probe.operation, rate)]),
+        shares: BTreeMap::new(),
     });
     plan
 }

@@ -166,6 +166,7 @@ impl<'a> Running<'a> {
             sum.threads += usage.threads;
             sum.voluntary_switches += usage.voluntary_switches;
             sum.involuntary_switches += usage.involuntary_switches;
+            sum.wait_ns = usage.wait_ns.map(|wait_ns| sum.wait_ns.unwrap_or(0) + wait_ns).or(sum.wait_ns);
         }
         sum
     }

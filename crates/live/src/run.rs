@@ -211,7 +211,7 @@ pub fn watch(board: &RunBoard, folder: &RunFolder, stop: &AtomicBool) {
         if now.begun && seen != Some(now) {
             match (folder.read_run(), folder.read_blocks_from(blocks.len())) {
                 (Ok(run), Ok(more)) => {
-                    let first = if blocks.is_empty() { dyno_analyse::FEWEST_BLOCKS } else { usize::MAX };
+                    let first = if blocks.is_empty() { dyno_analyse::FIRST_BLOCKS } else { usize::MAX };
                     blocks.extend(more);
                     // Who comes late sees how it went, too.
                     let ends = (first..blocks.len()).chain([blocks.len()]);

@@ -62,4 +62,8 @@ pub struct Usage {
     pub voluntary_switches: u64,
     /// Involuntary context switches of the living processes and threads.
     pub involuntary_switches: u64,
+    /// Time that the living threads were ready to run and had no CPU, summed over threads, in nanoseconds; `None` in records of before,
+    /// and where the kernel doesn't tell (`/proc/PID/task/TID/schedstat`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ns: Option<u64>,
 }

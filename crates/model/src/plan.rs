@@ -173,4 +173,20 @@ pub struct Latency {
     pub slices: u32,
     /// Offered rate of each operation, the same for every stack.
     pub rates: BTreeMap<Operation, Rate>,
+    /// Operations whose rate is still to be settled, as a share of what the slowest stack answers when it is saturated, within 0..1.
+    /// The rehearsal turns each into a rate.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shares: BTreeMap<Operation, f64>,
+}
+
+impl Latency {
+    /// Whether latencies of an operation are measured.
+    pub fn measures(&self, operation: Operation) -> bool {
+        self.rates.contains_key(&operation) || self.shares.contains_key(&operation)
+    }
+
+    /// How many operations' latencies are measured.
+    pub fn operations(&self) -> usize {
+        self.rates.len() + self.shares.keys().filter(|operation| !self.rates.contains_key(operation)).count()
+    }
 }

@@ -17,6 +17,8 @@ use crate::{catalogue::Catalogue, error::PlanError};
 
 /// Fewest blocks that an interval may rest on (METHOD, section 4).
 const FEWEST_BLOCKS: u32 = 8;
+/// Fewest blocks of a run that means to give verdicts, and therefore has a canary.
+const VERDICT_BLOCKS: u32 = 5;
 /// Blocks of the last look, and some that a disturbance may take.
 const MOST_BLOCKS: u32 = 60;
 
@@ -118,7 +120,7 @@ pub struct DesignFile {
     pub seed: Option<u64>,
     /// Whether the numbers decide when the run ends, at looks after 8, 12, 16, 24, 32 and 48 blocks.
     pub looks: bool,
-    /// Whether the baseline runs twice, and the run allows no verdict when the two differ; from 8 blocks on.
+    /// Whether the baseline runs twice, and the run allows no verdict when the two differ; from 5 blocks on.
     pub canary: bool,
     /// Most stacks that are up at once; more are measured in groups, the baseline in each of them.
     pub together: u32,
@@ -173,8 +175,54 @@ pub struct LatencyFile {
     /// Slices of each stack and operation in a block.
     #[serde(default = "latency_slices")]
     pub slices: u32,
-    /// Offered rate of each operation, the same for every stack.
-    pub rates: BTreeMap<Operation, Rate>,
+    /// Offered rate of each operation, the same for every stack: `"200/s"`, or `"50%"` of what the slowest stack answers.
+    pub rates: BTreeMap<Operation, OfferedRate>,
+}
+
+/// A rate as a plan offers it.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub enum OfferedRate {
+    /// So many requests per second.
+    Absolute(Rate),
+    /// A share of what the slowest stack answers when it is saturated, within 0..1.
+    Share(f64),
+}
+
+impl TryFrom<String> for OfferedRate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return text
+                .parse()
+                .map(Self::Absolute)
+                .map_err(|error| format!("{error}, or a share of what the slowest stack answers: \"50%\""));
+        };
+        let share = percent.trim().parse::<f64>().ok().map(|percent| percent / 100.0);
+        share.filter(|share| *share >= 0.01 && *share <= 0.9).map(Self::Share).ok_or_else(|| {
+            format!("`{text}` is no share of what the slowest stack answers: from \"1%\" to \"90%\", for instance \"50%\"")
+        })
+    }
+}
+
+impl LatencyFile {
+    fn rates(&self) -> BTreeMap<Operation, Rate> {
+        let rate = |(operation, offered): (&Operation, &OfferedRate)| match offered {
+            OfferedRate::Absolute(rate) => Some((*operation, *rate)),
+            OfferedRate::Share(_) => None,
+        };
+        self.rates.iter().filter_map(rate).collect()
+    }
+
+    fn shares(&self) -> BTreeMap<Operation, f64> {
+        let share = |(operation, offered): (&Operation, &OfferedRate)| match offered {
+            OfferedRate::Absolute(_) => None,
+            OfferedRate::Share(share) => Some((*operation, *share)),
+        };
+        self.rates.iter().filter_map(share).collect()
+    }
 }
 
 const fn latency_connections() -> u32 {
@@ -211,7 +259,7 @@ fn example_of(key: &str) -> &'static str {
         "connections" | "idle" | "workers" | "threads" | "slices" | "contacts" | "together" => {
             "connections = 8"
         }
-        key if key.parse::<Operation>().is_ok() => "types = \"200/s\"",
+        key if key.parse::<Operation>().is_ok() => "types = \"200/s\"   types = \"50%\"",
         _ => {
             "keys are title, stacks, operations, baseline, interpreter, [capacity], [data], [database], [design], [throughput], [latency]; see plans/default.toml"
         }
@@ -283,7 +331,7 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
         latency,
     } = written;
     let baseline = baseline.unwrap_or_else(|| stacks[0].clone());
-    let canary = (design.canary && design.blocks >= FEWEST_BLOCKS).then(|| baseline.twin());
+    let canary = (design.canary && design.blocks >= VERDICT_BLOCKS).then(|| baseline.twin());
     let most_blocks = if design.looks { MOST_BLOCKS } else { design.blocks };
     Plan {
         name,
@@ -322,7 +370,8 @@ fn resolve(name: String, written: PlanFile, stacks: Vec<StackName>) -> Plan {
             connections: latency.connections,
             slice: latency.slice,
             slices: latency.slices,
-            rates: latency.rates,
+            rates: latency.rates(),
+            shares: latency.shares(),
         }),
     }
 }

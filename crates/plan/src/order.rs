@@ -45,7 +45,7 @@ pub fn block_order(plan: &Plan, stacks: usize, seed: u64) -> Vec<SlicePlan> {
         let latency = plan
             .latency
             .as_ref()
-            .filter(|latency| latency.rates.contains_key(operation))
+            .filter(|latency| latency.measures(*operation))
             .map_or(0, |latency| latency.slices);
         for (kind, slices) in [(SliceKind::Throughput, plan.throughput.slices), (SliceKind::Latency, latency)]
         {

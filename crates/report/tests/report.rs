@@ -38,9 +38,9 @@ fn a_wide_terminal_is_told_more() {
 
 #[test]
 fn too_few_blocks_show_no_interval() {
-    let (run, blocks) = made(3);
+    let (run, blocks) = made(2);
     let table = dyno_report::table(&run, &analyse(&run, &blocks), Screen::default());
-    assert!(table.starts_with("No verdict: 3 complete blocks"), "{table}");
+    assert!(table.starts_with("No verdict: 2 complete blocks"), "{table}");
     assert!(table.contains("±?") && !table.contains("±0"), "{table}");
 }
 

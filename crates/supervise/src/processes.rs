@@ -117,6 +117,11 @@ pub fn usage(pids: &[u32]) -> Usage {
     let mut usage = Usage { processes: u32::try_from(pids.len()).unwrap_or(u32::MAX), ..Usage::default() };
     for &pid in pids {
         usage.memory_bytes += memory_bytes(pid);
+        for schedstat in task_files(pid, "schedstat") {
+            // Nanoseconds on a CPU, nanoseconds ready and without one, turns.
+            let wait_ns = schedstat.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
+            usage.wait_ns = wait_ns.map(|wait_ns| usage.wait_ns.unwrap_or(0) + wait_ns).or(usage.wait_ns);
+        }
         for status in task_files(pid, "status") {
             usage.threads += 1;
             for line in status.lines() {

@@ -116,7 +116,7 @@ fn row(
     };
     let no_verdict = refusal.map(|refusal| refusal.reason.clone()).or_else(failed);
     let closed = one.cell.map(Cell::closed).filter(|closed| closed.window_ns > 0);
-    let busy = closed.map(|closed| share(&closed, Closed::stack, 0, run.cpus.server.len()));
+    let busy = closed.map(|closed| busy(&closed, run.cpus.server.len()));
     let scaled = |by: f64| {
         move |figure: Figure| Figure {
             estimate: figure.estimate / by,
@@ -181,19 +181,9 @@ fn law(columns: &[Column<'_>], rows: &[ScaleRow]) -> Result<ScalingResult, Strin
     Scaling::fit(&points).map(|scaling| scaling.result()).map_err(|error| error.to_string())
 }
 
-impl Closed {
-    fn stack(&self) -> u64 {
-        self.stack_cpu_ns
-    }
-
-    fn database(&self) -> u64 {
-        self.database_cpu_ns
-    }
-}
-
-/// CPU time as a share of what a part's CPUs had for the run: 0 is the servers' part, 1 that of database and generator.
-fn share(closed: &Closed, of: fn(&Closed) -> u64, part: usize, cpus: usize) -> f64 {
-    of(closed) as f64 / (closed.there_ns[part].max(1.0) * cpus.max(1) as f64)
+/// Share of the servers' CPUs' time in which the server had work.
+fn busy(closed: &Closed, cpus: usize) -> f64 {
+    closed.had_work_ns / (closed.window_ns.max(1) as f64 * cpus.max(1) as f64)
 }
 
 fn notes(run: &Run, columns: &[Column<'_>], rows: &[ScaleRow]) -> Vec<String> {
@@ -208,13 +198,14 @@ fn notes(run: &Run, columns: &[Column<'_>], rows: &[ScaleRow]) -> Vec<String> {
     }
     for one in columns {
         let Some(closed) = one.cell.map(Cell::closed).filter(|closed| closed.window_ns > 0) else { continue };
-        let server = share(&closed, Closed::stack, 0, cpus);
+        let server = busy(&closed, cpus);
         // Fewer workers than CPUs can't use them all.
         let usable = (one.workers as usize).min(cpus) as f64 / cpus.max(1) as f64;
         if server >= SERVER_BOUND * usable {
             continue;
         }
-        let database = share(&closed, Closed::database, 1, run.cpus.database.len());
+        let database = closed.database_cpu_ns as f64
+            / (closed.there_ns.max(1.0) * run.cpus.database.len().max(1) as f64);
         let generator = closed.generator.cpu_ns as f64 / closed.generator.length_ns.max(1) as f64;
         let limit = match (database >= SERVER_BOUND, generator >= GENERATOR_BUSIEST) {
             (true, _) => ": the database is the limit",

@@ -98,6 +98,7 @@ impl Duet {
                 slice: Span(LATENCY_SLICE),
                 slices,
                 rates: self.rates,
+                shares: std::collections::BTreeMap::new(),
             }),
             operations: self.operations,
             stacks: self.stacks.into_iter().chain(canary).collect(),

@@ -176,7 +176,7 @@ fn measure(workshop: &Workshop<'_>, options: &GateOptions, output: &mut GateOutp
     let pace = |run: &Run, blocks: &[Block]| {
         let analysis = analyse(run, blocks);
         let open = judge::is_open(&judge::rows(run, &analysis, &metrics, options.delta));
-        if open { analysis.to_next_look() } else { 0 }
+        dyno_lab::Next::from(if open { analysis.to_next_look() } else { 0 })
     };
     let finished = session::measure_while(workshop, &plan, &folder, false, &pace)?;
     let (analysis, kept) = view::keep(&folder, &finished.run, &finished.blocks)?;

@@ -1,17 +1,22 @@
 //! One session of measuring: a plan into a run folder, with the numbers deciding when it ends where the plan says so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dyno_analyse::{analyse, rehearsal::choose};
-use dyno_lab::{Finished, Pace, TraceOrder};
+use dyno_analyse::{
+    FIRST_BLOCKS, agenda, analyse,
+    rehearsal::{choose, reach, settle},
+};
+use dyno_lab::{Finished, Next, Pace, TraceOrder};
 use dyno_model::{
     StackName,
+    event::Event,
     output::Metric,
     plan::Plan,
     record::{Block, FORMAT, Run},
-    rehearsal::{Rehearsal, TracePurpose},
+    rehearsal::{Rehearsal, Trace, TracePurpose},
 };
 use dyno_record::RunFolder;
+use dyno_report::so_far;
 
 use super::Workshop;
 use crate::{
@@ -32,7 +37,8 @@ pub fn measure(
     folder: &RunFolder,
     resumed: bool,
 ) -> Result<Finished, Error> {
-    measure_while(workshop, plan, folder, resumed, &blocks_to_do)
+    let next = |run: &Run, blocks: &[Block]| next(workshop, run, blocks);
+    measure_while(workshop, plan, folder, resumed, &next)
 }
 
 /// Longest trace of one stack before a session whose slices it chooses: METHOD's minute.
@@ -101,30 +107,61 @@ fn traces_of(plan: &Plan, wanted: Rehearsed) -> Vec<TraceOrder> {
     orders
 }
 
-/// The same, with a pace of the caller's own.
+/// The same, with a caller of its own who says what is worth doing.
 pub fn measure_while(
     workshop: &Workshop<'_>,
     plan: &Plan,
     folder: &RunFolder,
     resumed: bool,
-    pace: &Pace<'_>,
+    next: &dyn Fn(&Run, &[Block]) -> Next,
 ) -> Result<Finished, Error> {
     let logs = folder.logs();
+    let begin = Instant::now();
+    let settle = |plan: &Plan, traces: &[Trace]| settle_table(workshop, plan, traces, folder, begin);
+    // Plans of few blocks mean to give no verdict, and are settled unless they offer shares.
+    let shares = plan.latency.as_ref().is_some_and(|latency| !latency.shares.is_empty());
+    let unsettled = plan.design.rehearsal.is_none() && !plan.design.looks;
+    let wanted = unsettled && (shares || plan.design.canary.is_some());
+    let pace = Pace { next, settle: wanted.then_some(&settle) };
     let result = workshop.with_bench(plan, &logs, false, |bench| match resumed {
-        true => dyno_lab::resume(bench, folder, pace),
-        false => dyno_lab::run(bench, folder, pace),
+        true => dyno_lab::resume(bench, folder, &pace),
+        false => dyno_lab::run(bench, folder, &pace),
     });
     result.inspect_err(|_| folder.discard_if_empty())
 }
 
-/// Blocks until the next look, while it could change a verdict; one more where plan and clock decide.
-fn blocks_to_do(run: &Run, blocks: &[Block]) -> u32 {
+/// A table's plan with what its stacks showed before the first slice; what was chosen is said, and kept in the run's folder.
+fn settle_table(
+    workshop: &Workshop<'_>,
+    plan: &Plan,
+    traces: &[Trace],
+    folder: &RunFolder,
+    begin: Instant,
+) -> Plan {
+    let settled = settle(plan, traces);
+    // The run goes on without the traces: the plan that came of them is in its head.
+    if let Err(error) = folder.write_rehearsal(&Rehearsal { format: FORMAT, traces: traces.to_vec() }) {
+        workshop.display.show(&Event::Note(format!("the rehearsal can't be kept: {error}")));
+    }
+    let reach = reach(&settled, begin.elapsed().as_secs_f64());
+    let words = settled.design.rehearsal.iter().flat_map(|choice| &choice.words).chain(&reach);
+    words.for_each(|words| workshop.display.show(&Event::Note(words.clone())));
+    settled
+}
+
+/// What is worth doing next: blocks until the next look while it could change a verdict, or one more of a table whose order isn't sure.
+/// What is known so far is shown.
+fn next(workshop: &Workshop<'_>, run: &Run, blocks: &[Block]) -> Next {
+    let analysis = analyse(run, blocks);
+    if analysis.blocks as usize >= FIRST_BLOCKS {
+        workshop.display.so_far(&so_far(run, &analysis));
+    }
     if !run.plan.design.looks {
-        return 1;
+        let settled = agenda::settled(run, blocks, &analysis);
+        return Next { blocks: u32::from(!agenda::all_settled(run, &settled)), settled };
     }
     let latency = run.plan.latency.is_some();
     let metrics: &[Metric] =
         if latency { &[Metric::Throughput, Metric::LatencyP50] } else { &[Metric::Throughput] };
-    let analysis = analyse(run, blocks);
-    if analysis.is_open(metrics) { analysis.to_next_look() } else { 0 }
+    if analysis.is_open(metrics) { analysis.to_next_look().into() } else { 0.into() }
 }

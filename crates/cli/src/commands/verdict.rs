@@ -155,7 +155,7 @@ fn measure(
     let claims = sessions::claims_of(record, index);
     let pace = |head: &_, blocks: &[_]| {
         let analysis = analyse(head, blocks);
-        if decide::open(&claims, head, &analysis) { analysis.to_next_look() } else { 0 }
+        dyno_lab::Next::from(if decide::open(&claims, head, &analysis) { analysis.to_next_look() } else { 0 })
     };
     match plan.and_then(|plan| session::measure_while(workshop, &plan, &run, resumed, &pace)) {
         Ok(finished) => view::keep(&run, &finished.run, &finished.blocks).map(drop),
