@@ -116,10 +116,11 @@ impl<'a> Bench<'a> {
         self.broker.get()
     }
 
-    /// Runs provisioning work with this order's cache, permission and echo.
+    /// Runs provisioning work with this order's cache, permission, echo and stop.
     pub(crate) fn provision<T>(&self, work: impl FnOnce(Context<'_>) -> T) -> T {
         let echo = |argv: &[String]| self.tell(Event::Command { argv: argv.to_vec() });
-        work(Context { home: self.order.home, setup: self.order.setup, echo: &echo })
+        let stop = || self.stopped();
+        work(Context { home: self.order.home, setup: self.order.setup, echo: &echo, stop: &stop })
     }
 }
 
