@@ -225,7 +225,8 @@ pub fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode, Error>
         true => {
             let mut plan = workshop.default_plan()?;
             plan.pooler = options.stacks.pooler.or(plan.pooler);
-            let context = Context { home: &workshop.home, setup: common.setup, echo: &|_| {} };
+            let context =
+                Context { home: &workshop.home, setup: common.setup, echo: &|_| {}, stop: &|| false };
             let field = dyno_lab::field(context, &workshop.catalogue, &plan);
             plan.stacks = field.into_iter().map(|stack| stack.name).collect();
             if !options.stacks.stacks.is_empty() {
@@ -287,7 +288,7 @@ pub fn man(folder: &Path) -> Result<ExitCode, Error> {
 /// `dyno doctor`.
 pub fn doctor(common: &Common) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
-    let context = Context { home: &workshop.home, setup: false, echo: &|_| {} };
+    let context = Context { home: &workshop.home, setup: false, echo: &|_| {}, stop: &|| false };
     for row in doctor::examine(context) {
         let state = match row.state {
             doctor::State::Ok => "ok",

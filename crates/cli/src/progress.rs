@@ -12,6 +12,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 /// Without a terminal a line of progress is written this often.
 const LINE_PAUSE: Duration = Duration::from_secs(15);
 
+/// While nothing is timed, the display's clock shows each second.
+const TICK: Duration = Duration::from_secs(1);
+
 /// Shows events.
 pub struct Display {
     quiet: bool,
@@ -30,6 +33,8 @@ struct Table {
 
 struct State {
     step: Step,
+    /// Stacks that were ready when a line said so.
+    ready: Option<u64>,
     last_line: Option<Instant>,
 }
 
@@ -39,7 +44,7 @@ impl Display {
         let table = Table::default();
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = table.screen.add(ProgressBar::new(1));
-            let style = ProgressStyle::with_template("{prefix:>8} [{bar:24}] {wide_msg}");
+            let style = ProgressStyle::with_template("{prefix:>8} [{bar:24}] {elapsed:>4} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
             bar
         });
@@ -47,7 +52,7 @@ impl Display {
             quiet,
             bar,
             table: Mutex::new(table),
-            state: Mutex::new(State { step: Step::Prepare, last_line: None }),
+            state: Mutex::new(State { step: Step::Prepare, ready: None, last_line: None }),
         }
     }
 
@@ -67,6 +72,9 @@ impl Display {
                 self.line(&format!("warning: {}: {}; {}", warning.subject, warning.text, warning.advice));
             }
             Event::Step { step, detail } => self.step(*step, detail),
+            Event::Preparing { ready, total, on_the_way, elapsed_s } => {
+                self.preparing(*ready, *total, on_the_way, *elapsed_s);
+            }
             Event::Progress { done, total, left_s, stack, operation } => {
                 let subject = [stack.as_ref().map(ToString::to_string), operation.map(|one| one.to_string())];
                 let subject = subject.into_iter().flatten().collect::<Vec<_>>().join("  ");
@@ -102,6 +110,24 @@ impl Display {
         }
     }
 
+    fn preparing(&self, ready: u64, total: u64, on_the_way: &[String], elapsed_s: f64) {
+        let words = preparation(ready, total, on_the_way);
+        let Some(bar) = &self.bar else {
+            let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // What begins is told by its commands; a line each time that a stack is ready.
+            if state.ready.replace(ready) != Some(ready) {
+                eprintln!("{}: {words} ({})", Step::Prepare.name(), span(elapsed_s));
+            }
+            return;
+        };
+        bar.set_prefix(Step::Prepare.name());
+        bar.set_length(total);
+        bar.set_position(ready);
+        bar.set_message(words);
+        // Between two events seconds may pass.
+        bar.enable_steady_tick(TICK);
+    }
+
     fn step(&self, step: Step, detail: &str) {
         let changed = {
             let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -109,6 +135,10 @@ impl Display {
         };
         match &self.bar {
             Some(bar) => {
+                // A clock that ticks would be one more who works beside what is measured.
+                if step >= Step::Measure {
+                    bar.disable_steady_tick();
+                }
                 bar.set_prefix(step.name());
                 bar.set_message(detail.to_owned());
                 if changed {
@@ -144,6 +174,15 @@ impl Display {
     }
 }
 
+/// `3 of 8 stacks ready; on the way: go-bun/go, database`.
+fn preparation(ready: u64, total: u64, on_the_way: &[String]) -> String {
+    let stacks = if total == 1 { "stack" } else { "stacks" };
+    match on_the_way {
+        [] => format!("{ready} of {total} {stacks} ready"),
+        some => format!("{ready} of {total} {stacks} ready; on the way: {}", some.join(", ")),
+    }
+}
+
 /// `4m 05s`, `12s`.
 fn span(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
@@ -170,6 +209,13 @@ mod tests {
         assert_eq!(quoted("daemon off;"), "'daemon off;'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn how_far_the_preparation_is_says_what_is_still_on_the_way() {
+        let on_the_way = ["go-bun/go", "database"].map(str::to_owned);
+        assert_eq!(preparation(3, 8, &on_the_way), "3 of 8 stacks ready; on the way: go-bun/go, database");
+        assert_eq!(preparation(1, 1, &[]), "1 of 1 stack ready");
     }
 
     #[test]

@@ -23,7 +23,7 @@ const STACKS: [&str; 6] = [
 fn what_is_installed_is_written_down() {
     let bench = Bench::new();
     let home = Home::open(home()).unwrap();
-    let context = Context { home: &home, setup: false, echo: &|_| {} };
+    let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
     let frozen = |name: &str| repository().join(format!("stacks/freeze/freeze-{name}.txt")).is_file();
     let all = interpreters(context).unwrap();
     let Some(interpreter) = all.iter().map(|one| one.name.as_str()).find(|name| frozen(name)) else {

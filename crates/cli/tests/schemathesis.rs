@@ -49,7 +49,7 @@ const FEWEST_CASES: u64 = 100;
 #[test]
 fn schemathesis_finds_no_server_error_and_no_undeclared_status() {
     let tools = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools-home")).unwrap();
-    let context = Context { home: &tools, setup: true, echo: &|_| {} };
+    let context = Context { home: &tools, setup: true, echo: &|_| {}, stop: &|| false };
     let lock =
         |version: &str| repository().join("stacks/tools/schemathesis/locks").join(format!("{version}.txt"));
     let python = interpreters(context).unwrap().into_iter().find(|one| lock(&one.name).is_file()).unwrap();

@@ -27,7 +27,7 @@ fn passes(command: &mut Command) -> String {
 #[test]
 fn python_is_formatted_linted_and_tested() {
     let home = home();
-    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
     let stacks = repository().join("stacks/python");
     let locks = repository().join("stacks/tools/dev/locks");
     let lock = |version: &str| locks.join(format!("{version}.txt"));
@@ -55,7 +55,7 @@ fn python_is_formatted_linted_and_tested() {
 #[test]
 fn go_is_formatted_vetted_and_tested() {
     let home = home();
-    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
     let (program, _) = go(context).unwrap();
     for module in ["go_core", "go_bun", "go_pgx"] {
         let source = repository().join("stacks").join(module);

@@ -82,13 +82,14 @@ struct Prover<'a> {
     about: BTreeMap<String, String>,
 }
 
-/// Runs every case against a stack that is up, and restores the rows that the cases stored.
+/// Runs every case against a stack that is up, and restores the rows that the cases stored. Before each operation `go_on` is
+/// asked; once it says no, the rest isn't tried, and what there is by then is no proof.
 pub fn prove(
     subject: Subject<'_>,
     cases: &Cases,
     truth: &Truth,
     database_url: &str,
-    progress: &mut dyn FnMut(Operation),
+    go_on: &mut dyn FnMut(Operation) -> bool,
 ) -> Proof {
     let client = Client::new(subject.address);
     let mut prover = Prover {
@@ -102,7 +103,9 @@ pub fn prove(
     };
     let mut rows = Vec::new();
     for operation in Operation::ALL {
-        progress(operation);
+        if !go_on(operation) {
+            return Proof { rows, ..Proof::default() };
+        }
         rows.push(match subject.not_offered.get(&operation) {
             Some(reason) => row(subject.stack, operation, CheckOutcome::NotOffered, reason.clone()),
             None => prover.operation(operation, cases),

@@ -31,7 +31,7 @@ fn proof_of(behaviour: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Proof
         .collect();
     let subject =
         Subject { stack: &stack, address: server.address(), not_offered: &not_offered, openapi: None };
-    prove(subject, &cases, &Truth::default(), "postgres://nobody@127.0.0.1:1/none", &mut |_| {})
+    prove(subject, &cases, &Truth::default(), "postgres://nobody@127.0.0.1:1/none", &mut |_| true)
 }
 
 fn failure_of(proof: &Proof) -> Option<String> {

@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -54,6 +54,10 @@ pub struct Bench<'a> {
     pub(crate) order: Order<'a>,
     // Before the supervisor, which stops what runs: the broker is stopped in its own way.
     broker: OnceLock<Broker>,
+    /// Whoever starts the broker: one at a time.
+    broker_starter: Mutex<()>,
+    /// Whether the order failed, so that nobody needs the parts that are being made.
+    given_up: AtomicBool,
     pub(crate) supervisor: Supervisor,
     pub(crate) cpus: CpuSets,
     /// For sockets and configurations; gone with the bench.
@@ -80,7 +84,8 @@ impl<'a> Bench<'a> {
             cgroups: true,
         })?;
         let cpus = machine::split_cpus(&machine::allowed_cpus());
-        Ok(Self { order, broker: OnceLock::new(), supervisor, cpus, folder })
+        let (broker, broker_starter, given_up) = Default::default();
+        Ok(Self { order, broker, broker_starter, given_up, supervisor, cpus, folder })
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -102,6 +107,7 @@ impl<'a> Bench<'a> {
 
     /// The broker, started for the first stack that has a worker.
     pub(crate) fn broker(&self) -> Result<&Broker, LabError> {
+        let _one_at_a_time = self.broker_starter.lock().unwrap_or_else(PoisonError::into_inner);
         match self.broker.get() {
             Some(broker) => Ok(broker),
             None => {
@@ -116,10 +122,16 @@ impl<'a> Bench<'a> {
         self.broker.get()
     }
 
-    /// Runs provisioning work with this order's cache, permission and echo.
+    /// The order failed: outside commands of its preparation are ended.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs provisioning work with this order's cache, permission, echo and stop.
     pub(crate) fn provision<T>(&self, work: impl FnOnce(Context<'_>) -> T) -> T {
         let echo = |argv: &[String]| self.tell(Event::Command { argv: argv.to_vec() });
-        work(Context { home: self.order.home, setup: self.order.setup, echo: &echo })
+        let stop = || self.stopped() || self.given_up.load(Ordering::Relaxed);
+        work(Context { home: self.order.home, setup: self.order.setup, echo: &echo, stop: &stop })
     }
 }
 

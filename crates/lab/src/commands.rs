@@ -12,7 +12,7 @@ use dyno_provision::{Nginx, debian::library_environment, free_port};
 
 use crate::{
     bench::Bench,
-    database::Database,
+    database::Access,
     error::LabError,
     prepare::{Prepared, Program},
 };
@@ -24,7 +24,9 @@ pub struct Place<'a> {
     /// Sockets and configurations.
     pub folder: &'a Path,
     /// The database.
-    pub database: &'a Database,
+    pub database: &'a Access,
+    /// CPUs of its children; none for all that dyno may use.
+    pub cpus: &'a [usize],
     /// Whether its worker of tasks is started too, if it has one.
     pub with_worker: bool,
     /// Whether its front also tells its status at `status.sock`, for the admin page: never where it is measured.
@@ -64,7 +66,7 @@ impl Prepared {
                 argv,
                 environment: environment.map(|(name, value)| (name.clone(), fill(value, &values))).collect(),
                 working_folder: place.folder.to_owned(),
-                cpus: bench.cpus.server.clone(),
+                cpus: place.cpus.to_vec(),
                 run_as: None,
                 stop_signal,
             }
@@ -83,7 +85,7 @@ impl Prepared {
         let name = self.stack.name.slug();
         children.push(("server", child(name, argv, &server.environment, server.stop_signal)));
         if let Some((front, nginx)) = self.stack.front.as_ref().zip(self.nginx.as_ref()) {
-            children.push(("front", self.front(bench, place, &values, front, nginx)?));
+            children.push(("front", self.front(place, &values, front, nginx)?));
         }
         Ok(Commands { children })
     }
@@ -101,7 +103,6 @@ impl Prepared {
 
     fn front(
         &self,
-        bench: &Bench<'_>,
         place: &Place<'_>,
         server: &BTreeMap<&'static str, String>,
         front: &FrontEntry,
@@ -151,7 +152,7 @@ impl Prepared {
             argv: front.front.command.iter().map(|word| fill(word, &values)).collect(),
             environment: library_environment(&nginx.libraries),
             working_folder: place.folder.to_owned(),
-            cpus: bench.cpus.server.clone(),
+            cpus: place.cpus.to_vec(),
             run_as: None,
             stop_signal: front.front.stop_signal,
         })
@@ -224,7 +225,7 @@ impl Prepared {
             ("LANG", "C.UTF-8".to_owned()),
             ("HOME", place.folder.display().to_string()),
             ("TMPDIR", place.folder.display().to_string()),
-            ("DATABASE_URL", place.database.url_for_apps.clone()),
+            ("DATABASE_URL", place.database.url.clone()),
             ("DYNO_POOL_SIZE", pool.to_string()),
             ("DYNO_WORKERS", workers.to_string()),
             ("DYNO_THREADS", threads.to_string()),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dyno_model::{child::ChildSpec, event::Step, plan::Pooler};
+use dyno_model::{child::ChildSpec, plan::Pooler};
 use dyno_provision::{
     DATABASE, DatabasePooler, EmbeddedDatabase, ProvisionError, database, free_port, pgbouncer, postgres,
 };
@@ -17,14 +17,37 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Connections beyond those of the stacks: dyno's own and PostgreSQL's reserved ones.
 const SPARE_CONNECTIONS: u32 = 20;
 
+/// What apps are told of a database.
+pub struct Access {
+    /// Its own address, or its pooler's.
+    pub url: String,
+    /// What they are told of the pooler, as variables of their environment.
+    pub environment: BTreeMap<&'static str, String>,
+}
+
+/// A copy of all rows in the same server, for a stack that may do with them what it likes; removed on drop.
+pub struct Copy {
+    /// Its address.
+    pub access: Access,
+    admin_url: String,
+    name: String,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // Where that fails, it goes with the server.
+        let _ = database::remove(&self.admin_url, &self.access.url, &self.name);
+    }
+}
+
 /// A database that is up and loaded.
 pub struct Database {
     /// Its own address, for dyno.
     pub url: String,
-    /// The address for apps: its own, or its pooler's.
-    pub url_for_apps: String,
-    /// What apps are told of the pooler, as variables of their environment.
-    pub environment: BTreeMap<&'static str, String>,
+    /// What apps are told of it.
+    pub access: Access,
+    /// Stacks that may have their connections at the same time.
+    pub stacks: usize,
     /// Version, settings and what was loaded, for the record.
     pub facts: BTreeMap<String, String>,
     pooler: Option<(Option<Child>, DatabasePooler)>,
@@ -34,9 +57,9 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts, if it is dyno's to start, and loads the contract's rows.
+    /// Starts, if it is dyno's to start, and loads the contract's rows. At most so many stacks will have their connections at
+    /// the same time.
     pub fn start(bench: &Bench<'_>, stacks: usize) -> Result<Self, LabError> {
-        bench.step(Step::Prepare, "database");
         let (url, child, embedded) = match bench.order.database {
             Some(url) => (url.to_owned(), None, None),
             None => {
@@ -53,9 +76,9 @@ impl Database {
             if embedded.is_some() { "embedded".to_owned() } else { database::without_password(&url) };
         facts.insert("address".to_owned(), address);
         let mut database = Self {
-            url_for_apps: url.clone(),
+            access: Access { url: url.clone(), environment: BTreeMap::new() },
             url,
-            environment: BTreeMap::new(),
+            stacks,
             facts,
             pooler: None,
             child,
@@ -71,6 +94,22 @@ impl Database {
     /// Whether it is dyno's own, to stop and start.
     pub fn is_embedded(&self) -> bool {
         self.embedded.is_some()
+    }
+
+    /// Whether each stack can have a copy for itself: a database of the user's own is used as it is given, and a pooler leads to the one
+    /// that it was told of.
+    pub fn can_be_copied(&self) -> bool {
+        self.embedded.is_some() && self.pooler.is_none()
+    }
+
+    /// A copy for one stack alone; `None` where there can't be one.
+    pub fn copy(&self) -> Result<Option<Copy>, LabError> {
+        let Some(embedded) = self.embedded.as_ref().filter(|_| self.can_be_copied()) else { return Ok(None) };
+        let name = format!("{DATABASE}_{:08x}", rand::random::<u32>());
+        let url = format!("{}{name}", self.url.strip_suffix(DATABASE).unwrap_or(&self.url));
+        database::copy(&embedded.admin_url, DATABASE, &name)?;
+        let access = Access { url, environment: BTreeMap::new() };
+        Ok(Some(Copy { access, admin_url: embedded.admin_url.clone(), name }))
     }
 
     /// Stops dyno's own server; its data stay.
@@ -122,14 +161,14 @@ impl Database {
         };
         child.wait_ready(&mut probe, PATIENCE)?;
         let prepared = if found.keeps_prepared_statements() { "1" } else { "0" };
-        self.environment = BTreeMap::from([
+        self.access.environment = BTreeMap::from([
             ("DYNO_POOLER", Pooler::PgBouncer.name().to_owned()),
             ("DYNO_PREPARED_STATEMENTS", prepared.to_owned()),
         ]);
         let words = format!("PgBouncer {}, a connection for a transaction", found.version);
         self.facts.insert("pooler".to_owned(), words);
         self.facts.insert("pooler: server connections".to_owned(), connections.to_string());
-        self.url_for_apps = pooler.url.clone();
+        self.access.url = pooler.url.clone();
         self.pooler = Some((Some(child), pooler));
         Ok(())
     }

@@ -6,7 +6,7 @@ use dyno_model::{catalogue::Language, plan::Plan};
 use dyno_plan::{Catalogue, ResolvedStack};
 use dyno_provision::{Context, ProvisionError};
 
-use crate::prepare::{Program, interpreter_of, prepare};
+use crate::prepare::{Program, interpreter_of, prepare_own};
 
 /// Every row of the field (`Catalogue::field`), on the interpreters that have locks.
 pub fn field(context: Context<'_>, catalogue: &Catalogue, plan: &Plan) -> Vec<ResolvedStack> {
@@ -42,7 +42,7 @@ pub fn packages(
         return Ok(None);
     }
     let interpreter = interpreter_of(context, &stack, wanted.as_deref())?.name;
-    let prepared = prepare(context, stack, plan, false)?;
+    let prepared = prepare_own(context, stack, plan, false)?;
     Ok(match prepared.program {
         Program::Python(environment) => Some(Installed { interpreter, packages: environment.packages }),
         Program::Binary(_) => None,

@@ -4,18 +4,14 @@ use std::{fs, path::PathBuf};
 
 use dyno_model::{
     StackName,
-    catalogue::{CannotRun, EventMethod, Language},
-    event::Step,
+    catalogue::{CannotRun, Language},
     plan::Plan,
-    record::{NotRun, NotRunKind},
 };
 use dyno_plan::{ResolvedStack, WorkerEntry};
 use dyno_provision::{
     BrokerChoice, Context, Interpreter, Nginx, Origin, ProvisionError, PythonEnvironment, go_build,
     interpreters, needy_environment, nginx, provide, python_environment, rabbitmq, redis, rust_build,
 };
-
-use crate::{bench::Bench, error::LabError};
 
 /// A stack with all its parts in the cache.
 pub struct Prepared {
@@ -38,45 +34,45 @@ pub enum Program {
     Binary(PathBuf),
 }
 
-/// Prepares every stack of the plan; what can't be prepared is a row with its reason.
-pub(crate) fn prepare_all(bench: &Bench<'_>) -> Result<(Vec<Prepared>, Vec<NotRun>), LabError> {
-    let (mut prepared, mut not_run) = (Vec::new(), Vec::new());
-    one_nginx(bench)?;
-    for name in &bench.order.plan.stacks {
-        bench.go_on()?;
-        bench.step(Step::Prepare, name.to_string());
-        let stack = bench.order.catalogue.resolve(name)?;
-        let tried = bench.order.try_impossible;
-        let outcome = bench.provision(|context| {
-            prepare_broker(context, bench.order.broker, &stack)?;
-            prepare(context, stack, bench.order.plan, tried)
-        });
-        match outcome {
-            Ok(one) => prepared.push(one),
-            // A full disk isn't this stack's fault, and the next would meet it too.
-            Err(error @ ProvisionError::Io { .. }) => return Err(error.into()),
-            Err(error) => not_run.push(NotRun {
-                stack: name.clone(),
-                reason: error.to_string(),
-                kind: match error {
-                    ProvisionError::Missing { .. } => NotRunKind::Missing,
-                    ProvisionError::CannotRun(_) => NotRunKind::Impossible,
-                    _ => NotRunKind::Failed,
-                },
-            }),
-        }
+/// All of a stack: its own parts, and what it shares with others.
+pub(crate) fn prepare(
+    context: Context<'_>,
+    stack: ResolvedStack,
+    plan: &Plan,
+) -> Result<Prepared, ProvisionError> {
+    broker_needs(None, &stack)?;
+    let mut prepared = prepare_own(context, stack, plan, false)?;
+    prepare_shared(context, &mut prepared, None)?;
+    Ok(prepared)
+}
+
+/// What a stack shares with others: its broker if it needs one, and its front.
+pub(crate) fn prepare_shared(
+    context: Context<'_>,
+    one: &mut Prepared,
+    choice: Option<&BrokerChoice>,
+) -> Result<(), ProvisionError> {
+    prepare_broker(context, broker_needs(choice, &one.stack)?)?;
+    if let Some(entry) = &one.stack.front {
+        one.nginx = Some(nginx(context, entry.front.event_method)?);
     }
-    Ok((prepared, not_run))
+    Ok(())
+}
+
+/// What a stack needs of dyno's own brokers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BrokerNeeds {
+    redis: bool,
+    rabbitmq: bool,
 }
 
 /// A stack with a worker needs a broker: the user's choice, if it can carry the worker's messages, and Redis for what that
 /// doesn't do.
-fn prepare_broker(
-    context: Context<'_>,
+pub(crate) fn broker_needs(
     choice: Option<&BrokerChoice>,
     stack: &ResolvedStack,
-) -> Result<(), ProvisionError> {
-    let Some(WorkerEntry { worker, .. }) = &stack.worker else { return Ok(()) };
+) -> Result<BrokerNeeds, ProvisionError> {
+    let Some(WorkerEntry { worker, .. }) = &stack.worker else { return Ok(BrokerNeeds::default()) };
     match choice {
         Some(choice) if !worker.brokers.contains(&choice.kind()) => {
             let known = worker.brokers.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
@@ -87,22 +83,18 @@ fn prepare_broker(
                 choice.kind().name()
             )))
         }
-        Some(BrokerChoice::Own(own)) if own.keeps_results() => Ok(()),
-        Some(BrokerChoice::RabbitMq) => rabbitmq(context).and_then(|_| redis(context)).map(drop),
-        _ => redis(context).map(drop),
+        Some(BrokerChoice::Own(own)) if own.keeps_results() => Ok(BrokerNeeds::default()),
+        Some(BrokerChoice::RabbitMq) => Ok(BrokerNeeds { redis: true, rabbitmq: true }),
+        _ => Ok(BrokerNeeds { redis: true, rabbitmq: false }),
     }
 }
 
-/// Builds an nginx with every event method before any front is prepared, if a front of the plan wants one: all fronts
-/// use it from then on, because two builds differ in more than the method.
-fn one_nginx(bench: &Bench<'_>) -> Result<(), LabError> {
-    for name in &bench.order.plan.stacks {
-        let stack = bench.order.catalogue.resolve(name)?;
-        let method = stack.front.and_then(|entry| entry.front.event_method);
-        if matches!(method, Some(EventMethod::Poll | EventMethod::Select)) {
-            // Why it can't be had is said at the stack's own turn.
-            let _ = bench.provision(|context| nginx(context, method));
-        }
+pub(crate) fn prepare_broker(context: Context<'_>, needs: BrokerNeeds) -> Result<(), ProvisionError> {
+    if needs.rabbitmq {
+        rabbitmq(context)?;
+    }
+    if needs.redis {
+        redis(context)?;
     }
     Ok(())
 }
@@ -113,7 +105,7 @@ fn one_nginx(bench: &Bench<'_>) -> Result<(), LabError> {
 /// Why it can't run even with `--setup`.
 pub fn can_run(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Result<String, String> {
     let context = Context { setup: false, ..context };
-    match prepare_broker(context, None, &stack).and_then(|()| prepare(context, stack, plan, false)) {
+    match prepare(context, stack, plan) {
         Ok(_) => Ok(String::new()),
         Err(ProvisionError::Missing { what, remedy }) if remedy.contains("--setup") => {
             Ok(format!("{what} is fetched by --setup"))
@@ -122,16 +114,13 @@ pub fn can_run(context: Context<'_>, stack: ResolvedStack, plan: &Plan) -> Resul
     }
 }
 
-pub(crate) fn prepare(
+/// Interpreter and environment, or build.
+pub(crate) fn prepare_own(
     context: Context<'_>,
     stack: ResolvedStack,
     plan: &Plan,
     try_impossible: bool,
 ) -> Result<Prepared, ProvisionError> {
-    let front = match &stack.front {
-        Some(entry) => Some(nginx(context, entry.front.event_method)?),
-        None => None,
-    };
     let python = stack.app.app.language == Language::Python;
     let wanted = stack.name.interpreter.as_ref().or(plan.interpreter.as_ref());
     let known = |interpreter: Option<&str>| match stack.cannot_run(interpreter) {
@@ -173,7 +162,7 @@ pub(crate) fn prepare(
         interpreter: name_of_interpreter,
         program,
         libraries,
-        nginx: front,
+        nginx: None,
         impossible,
     })
 }

@@ -1,6 +1,10 @@
-//! Proving: every stack against the contract's cases, one at a time, before any timing.
+//! Proving: every stack against the contract's cases, several at once on a copy of the database each, before any timing.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
 
 use dyno_contract::{
     Cases, Mismatch, Proof, Subject, Truth, compare_answers, module_with_gil, prove, runs_on,
@@ -14,10 +18,13 @@ use dyno_model::{
 
 use crate::{
     bench::Bench,
-    database::Database,
+    database::{Access, Database},
     error::LabError,
     outage::outage,
-    prepare::{Prepared, prepare_all},
+    pool::{at_once, side_by_side},
+    prepare::Prepared,
+    preparing::{Ready, prepare_all},
+    run::available_memory_bytes,
     up::Running,
 };
 
@@ -39,6 +46,7 @@ pub struct CheckReport {
 }
 
 /// Stacks that were tried, with what the record wants to know of them.
+#[derive(Default)]
 pub(crate) struct Proven {
     pub report: CheckReport,
     /// Those that answer rightly.
@@ -48,44 +56,33 @@ pub(crate) struct Proven {
     proofs: Vec<(StackName, Proof)>,
 }
 
-/// Prepares and proves the plan's stacks; of those that `recovery` names, also takes the database away and gives it back.
+/// Prepares and proves the plan's stacks, several at once; of those that `recovery` names, also takes the database away and gives it
+/// back, one after the other.
 ///
 /// # Errors
 /// The database, the cases or the disk; a stack's own failure is a row.
 pub fn check(bench: &Bench<'_>, recovery: &dyn Fn(&StackName) -> bool) -> Result<CheckReport, LabError> {
-    let (prepared, mut not_run) = prepare_all(bench)?;
-    // One at a time is up, and the one before may still be on its way out.
-    let mut database = Database::start(bench, 2)?;
+    let Ready { prepared, not_run, mut database } =
+        prepare_all(bench, most_proofs(bench) + ON_THEIR_WAY_OUT)?;
     let (cases, truth) = read_truth(bench, &database)?;
-    let (mut report, mut proofs) = (CheckReport::default(), Vec::new());
-    for (index, one) in prepared.iter().enumerate() {
+    let tell = |one: &Tried| bench.tell(Event::Note(in_a_line(&one.stack, &one.report)));
+    let mut proven = prove_side_by_side(bench, &prepared, &database, &cases, &truth, &tell)?;
+    let taken_away = prepared.iter().filter(|one| recovery(one.name()));
+    for one in taken_away.filter(|one| proven.stacks.iter().any(|proven| proven.stack == *one.name())) {
         if bench.stopped() {
             break;
         }
-        let place = (index, prepared.len());
-        let alone = match prove_some(bench, std::slice::from_ref(one), place, &database, &cases, &truth) {
+        let told = match outage(bench, one, &mut database, &truth) {
             Err(LabError::Stopped) => break,
             other => other?,
         };
-        bench.tell(Event::Note(in_a_line(one.name(), &alone.report)));
-        report.rows.extend(alone.report.rows);
-        report.differences.extend(alone.report.differences);
-        report.possible.extend(alone.report.possible);
-        not_run.extend(alone.report.not_run);
-        proofs.extend(alone.proofs);
-        if recovery(one.name()) && !alone.stacks.is_empty() {
-            let told = match outage(bench, one, &mut database, &truth) {
-                Err(LabError::Stopped) => break,
-                other => other?,
-            };
-            bench.tell(Event::Note(format!("{}: without its database: {}", one.name(), told.outcome.word())));
-            report.recovery.push(told);
-        }
+        bench.tell(Event::Note(format!("{}: without its database: {}", one.name(), told.outcome.word())));
+        proven.report.recovery.push(told);
     }
-    tell_differences(bench, &proofs);
-    report.not_run = not_run;
-    report.stopped = bench.stopped();
-    Ok(report)
+    tell_differences(bench, &proven.proofs);
+    proven.report.not_run.splice(0..0, not_run);
+    proven.report.stopped = bench.stopped();
+    Ok(proven.report)
 }
 
 /// What came of one stack's cases, as it is told at once.
@@ -115,75 +112,140 @@ pub(crate) fn prove_all(
     cases: &Cases,
     truth: &Truth,
 ) -> Result<Proven, LabError> {
-    let proven = prove_some(bench, prepared, (0, prepared.len()), database, cases, truth)?;
+    let proven = prove_side_by_side(bench, prepared, database, cases, truth, &|_| {})?;
+    bench.go_on()?;
     tell_differences(bench, &proven.proofs);
     Ok(proven)
 }
 
-/// `place` is the number of the first stack, and of all there are.
-fn prove_some(
+/// As many stacks at once as CPUs and memory carry; `tell` is told of each as it ends, and the results have the order of the stacks. Those
+/// that were tried when the user stopped it are there.
+fn prove_side_by_side(
     bench: &Bench<'_>,
     prepared: &[Prepared],
-    place: (usize, usize),
     database: &Database,
     cases: &Cases,
     truth: &Truth,
+    tell: &(dyn Fn(&Tried) + Sync),
 ) -> Result<Proven, LabError> {
-    let mut proven = Proven {
-        report: CheckReport::default(),
-        stacks: Vec::new(),
-        memory_bytes: BTreeMap::new(),
-        proofs: Vec::new(),
-    };
-    let total = (place.1 * Operation::ALL.len()) as u64;
-    for (index, one) in prepared.iter().enumerate() {
-        bench.go_on()?;
-        let index = place.0 + index;
-        bench.step(Step::Prove, one.name().to_string());
-        let mut done = (index * Operation::ALL.len()) as u64;
-        let mut progress = |operation| {
-            done += 1;
-            let stack = Some(one.name().clone());
-            bench.tell(Event::Progress { done, total, left_s: None, stack, operation: Some(operation) });
-        };
-        match prove_one(bench, one, database, cases, truth, &mut progress) {
+    let (done, total) = (AtomicU64::new(0), (prepared.len() * Operation::ALL.len()) as u64);
+    bench.step(Step::Prove, format!("{} stacks", prepared.len()));
+    let threads = if database.can_be_copied() { most_proofs(bench).min(database.stacks) } else { 1 };
+    // Workers take a second or two to go gently, and the next proof needn't wait for that.
+    let tried = thread::scope(|leaving| {
+        side_by_side(prepared, threads, |_, one| {
+            let mut go_on = |operation| {
+                let (done, stack) = (done.fetch_add(1, Ordering::Relaxed) + 1, Some(one.name().clone()));
+                bench.tell(Event::Progress { done, total, left_s: None, stack, operation: Some(operation) });
+                !bench.stopped()
+            };
+            let copy = match bench.go_on().and_then(|()| database.copy()) {
+                Err(LabError::Stopped) => return Ok(None),
+                other => other?,
+            };
+            let at = copy.as_ref().map_or(&database.access, |copy| &copy.access);
+            // Dyno itself looks behind the pooler.
+            let url = copy.as_ref().map_or(&database.url, |copy| &copy.access.url);
+            let outcome = match prove_one(bench, one, (at, url), cases, truth, &mut go_on) {
+                Err(LabError::Stopped) => return Ok(None),
+                Err(error) => Err(error),
+                Ok((proof, running)) => {
+                    leaving.spawn(move || {
+                        running.end();
+                        drop(copy);
+                    });
+                    Ok(proof)
+                }
+            };
+            Tried::of(one, outcome).inspect(tell).map(Some)
+        })
+    })?;
+    Ok(tried.into_iter().flatten().collect())
+}
+
+/// Memory that a stack may take until it is proven, in bytes: several processes of server and worker.
+const PROOF_BYTES: u64 = 1 << 29;
+/// Most proofs at once, however many CPUs there are: each has dyno's own connections to the database too.
+const MOST_PROOFS: usize = 8;
+/// Stacks whose connections may still be there while those of the next begin.
+const ON_THEIR_WAY_OUT: usize = 1;
+
+/// How many proofs are made at once: nothing is timed, so that they only share what there is.
+fn most_proofs(bench: &Bench<'_>) -> usize {
+    let by_memory = usize::try_from(available_memory_bytes() / PROOF_BYTES).unwrap_or(usize::MAX);
+    let at_once = at_once(dyno_supervise::machine::allowed_cpus().len(), MOST_PROOFS);
+    at_once.min(by_memory).min(bench.order.plan.stacks.len()).max(1)
+}
+
+/// What came of one stack's cases.
+struct Tried {
+    stack: StackName,
+    report: CheckReport,
+    /// It answers rightly; and its memory, in bytes.
+    right: Option<(PreparedStack, u64)>,
+    proof: Option<Proof>,
+}
+
+impl Tried {
+    /// A stack's own failure is a row.
+    fn of(one: &Prepared, outcome: Result<OneProof, LabError>) -> Result<Self, LabError> {
+        let stack = one.name().clone();
+        let mut tried = Self { stack, report: CheckReport::default(), right: None, proof: None };
+        let not_run = |reason, kind| NotRun { stack: one.name().clone(), reason, kind };
+        match outcome {
             Ok((proof, _, _)) if one.impossible.is_some() => {
                 if proof.rows.iter().any(|row| row.outcome == CheckOutcome::Fail) {
-                    proven.report.not_run.extend(as_known(one));
+                    tried.report.not_run.extend(as_known(one));
                 } else {
-                    proven.report.possible.push(one.name().clone());
+                    tried.report.possible.push(one.name().clone());
                 }
             }
             Ok((proof, commands, memory_bytes)) => {
                 if proof.rows.iter().all(|row| row.outcome != CheckOutcome::Fail) {
-                    proven.memory_bytes.insert(one.name().clone(), memory_bytes);
-                    proven.stacks.push(PreparedStack {
+                    let stack = PreparedStack {
                         stack: one.name().clone(),
                         keep_alive: one.stack.front.is_some() || one.stack.server.server.keep_alive,
                         commands,
                         lock_sha256: one.lock_sha256.clone(),
                         about: proof.about.clone(),
-                    });
+                    };
+                    tried.right = Some((stack, memory_bytes));
                 }
-                proven.report.rows.extend(proof.rows.iter().cloned());
-                proven.report.differences.extend(proof.differences.iter().cloned());
-                proven.proofs.push((one.name().clone(), proof));
+                tried.report.rows.extend(proof.rows.iter().cloned());
+                tried.report.differences.extend(proof.differences.iter().cloned());
+                tried.proof = Some(proof);
             }
             Err(LabError::Supervise(_) | LabError::CannotRun(_)) if one.impossible.is_some() => {
-                proven.report.not_run.extend(as_known(one));
+                tried.report.not_run.extend(as_known(one));
             }
             Err(error @ LabError::Supervise(_)) => {
-                let (stack, reason) = (one.name().clone(), error.to_string());
-                proven.report.not_run.push(NotRun { stack, reason, kind: NotRunKind::Failed });
+                tried.report.not_run.push(not_run(error.to_string(), NotRunKind::Failed));
             }
             Err(LabError::CannotRun(reason)) => {
-                let stack = one.name().clone();
-                proven.report.not_run.push(NotRun { stack, reason, kind: NotRunKind::Impossible });
+                tried.report.not_run.push(not_run(reason, NotRunKind::Impossible));
             }
             Err(error) => return Err(error),
         }
+        Ok(tried)
     }
-    Ok(proven)
+}
+
+impl FromIterator<Tried> for Proven {
+    fn from_iter<T: IntoIterator<Item = Tried>>(all: T) -> Self {
+        let mut proven = Self::default();
+        for one in all {
+            proven.report.rows.extend(one.report.rows);
+            proven.report.differences.extend(one.report.differences);
+            proven.report.not_run.extend(one.report.not_run);
+            proven.report.possible.extend(one.report.possible);
+            if let Some((stack, memory_bytes)) = one.right {
+                proven.memory_bytes.insert(one.stack.clone(), memory_bytes);
+                proven.stacks.push(stack);
+            }
+            proven.proofs.extend(one.proof.map(|proof| (one.stack, proof)));
+        }
+        proven
+    }
 }
 
 fn tell_differences(bench: &Bench<'_>, proofs: &[(StackName, Proof)]) {
@@ -201,15 +263,16 @@ fn as_known(one: &Prepared) -> Option<NotRun> {
 
 type OneProof = (Proof, BTreeMap<String, Vec<String>>, u64);
 
-fn prove_one(
+/// The stack that was proven is still up.
+fn prove_one<'a>(
     bench: &Bench<'_>,
-    one: &Prepared,
-    database: &Database,
+    one: &'a Prepared,
+    (access, url): (&Access, &str),
     cases: &Cases,
     truth: &Truth,
-    progress: &mut dyn FnMut(Operation),
-) -> Result<OneProof, LabError> {
-    let running = Running::start(bench, one, database, None, 0, true)?;
+    go_on: &mut dyn FnMut(Operation) -> bool,
+) -> Result<(OneProof, Running<'a>), LabError> {
+    let running = Running::start_for_proof(bench, one, access)?;
     running.wait_ready(bench.order.stop)?;
     bench.go_on()?;
     let subject = Subject {
@@ -218,7 +281,8 @@ fn prove_one(
         not_offered: &one.stack.app.app.not_offered,
         openapi: one.stack.app.app.openapi.as_deref(),
     };
-    let mut proof = prove(subject, cases, truth, &database.url, progress);
+    let mut proof = prove(subject, cases, truth, url, go_on);
+    bench.go_on()?;
     proof.about.extend(one.worker_words().map(|words| ("worker".to_owned(), words)));
     if let Some(what) = running.ended() {
         let log_tail = running.log_tail();
@@ -248,6 +312,5 @@ fn prove_one(
     }
     let memory_bytes = running.usage().memory_bytes;
     let commands = running.commands.iter().map(|(role, argv)| ((*role).to_owned(), argv.clone())).collect();
-    running.stop();
-    Ok((proof, commands, memory_bytes))
+    Ok(((proof, commands, memory_bytes), running))
 }

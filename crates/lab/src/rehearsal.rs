@@ -17,7 +17,8 @@ use crate::{
     block::connections_of,
     database::Database,
     error::LabError,
-    prepare::{Prepared, prepare_all},
+    prepare::Prepared,
+    preparing::{Ready, prepare_all},
     proof::read_truth,
     slices::Connections,
     up::Running,
@@ -44,8 +45,7 @@ pub struct TraceOrder {
 /// # Errors
 /// Dyno's own, and that the user stopped it.
 pub fn rehearse(bench: &Bench<'_>, orders: &[TraceOrder]) -> Result<Vec<Trace>, LabError> {
-    let (prepared, _) = prepare_all(bench)?;
-    let database = Database::start(bench, 1)?;
+    let Ready { prepared, database, .. } = prepare_all(bench, 1)?;
     let (_, truth) = read_truth(bench, &database)?;
     let total = orders.iter().map(|one| one.warm_up + one.length).sum::<Duration>();
     bench.step(Step::Measure, format!("{} traces before the first block", orders.len()));

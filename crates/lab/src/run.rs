@@ -24,7 +24,8 @@ use crate::{
     database::Database,
     error::LabError,
     groups::Grouping,
-    prepare::{Prepared, prepare_all},
+    prepare::Prepared,
+    preparing::{Ready, prepare_all},
     proof::{Proven, prove_all, read_truth},
     slices::engine_words,
     stand::Stand,
@@ -79,11 +80,10 @@ pub struct Pace<'a> {
 /// What keeps the whole run from going on; blocks that were done are kept.
 pub fn run(bench: &Bench<'_>, folder: &RunFolder, pace: &Pace<'_>) -> Result<Finished, LabError> {
     let clock = Instant::now();
-    let (prepared, not_run) = prepare_all(bench)?;
+    let ready = prepare_all(bench, stacks_at_once(bench.order.plan))?;
     let started = jiff::Timestamp::now().to_string();
     let seed = bench.order.plan.design.seed.unwrap_or_else(rand::random);
-    let begin = Beginning { clock, seed, not_run, started, earlier: None };
-    carry_out(bench, folder, prepared, begin, pace)
+    carry_out(bench, folder, ready, Beginning { clock, seed, started, earlier: None }, pace)
 }
 
 /// Goes on with a run that was stopped: the same plan and seed, stacks proven again, blocks added.
@@ -93,21 +93,19 @@ pub fn run(bench: &Bench<'_>, folder: &RunFolder, pace: &Pace<'_>) -> Result<Fin
 pub fn resume(bench: &Bench<'_>, folder: &RunFolder, pace: &Pace<'_>) -> Result<Finished, LabError> {
     let clock = Instant::now();
     let earlier = folder.read_run()?;
-    let (prepared, not_run) = prepare_all(bench)?;
-    let begin = Beginning {
-        clock,
-        seed: earlier.seed,
-        not_run,
-        started: earlier.started.clone(),
-        earlier: Some(earlier),
-    };
-    carry_out(bench, folder, prepared, begin, pace)
+    let ready = prepare_all(bench, stacks_at_once(bench.order.plan))?;
+    let (seed, started) = (earlier.seed, earlier.started.clone());
+    carry_out(bench, folder, ready, Beginning { clock, seed, started, earlier: Some(earlier) }, pace)
+}
+
+/// The stacks of a plan that are up together in a block.
+fn stacks_at_once(plan: &Plan) -> usize {
+    plan.stacks.len().min(plan.design.together as usize)
 }
 
 struct Beginning {
     clock: Instant,
     seed: u64,
-    not_run: Vec<NotRun>,
     started: String,
     earlier: Option<Run>,
 }
@@ -115,11 +113,11 @@ struct Beginning {
 fn carry_out(
     bench: &Bench<'_>,
     folder: &RunFolder,
-    prepared: Vec<Prepared>,
+    ready: Ready,
     begin: Beginning,
     pace: &Pace<'_>,
 ) -> Result<Finished, LabError> {
-    let mut session = prove_and_describe(bench, folder, prepared, &begin)?;
+    let mut session = prove_and_describe(bench, folder, ready, &begin)?;
     let mut blocks = folder.read_blocks()?;
     if !session.run.plan.design.looks {
         session.run.warnings.extend(looked(complete_blocks(&blocks), session.run.plan.design.blocks));
@@ -147,12 +145,12 @@ struct Session {
 fn prove_and_describe(
     bench: &Bench<'_>,
     folder: &RunFolder,
-    prepared: Vec<Prepared>,
+    Ready { prepared, not_run, database }: Ready,
     begin: &Beginning,
 ) -> Result<Session, LabError> {
-    let database = Database::start(bench, prepared.len().min(bench.order.plan.design.together as usize))?;
     let (cases, truth) = read_truth(bench, &database)?;
-    let proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
+    let mut proven = prove_all(bench, &prepared, &database, &cases, &truth)?;
+    proven.report.not_run.splice(0..0, not_run);
     let (run, grouping) = describe(bench, folder, &prepared, &proven, &database, begin);
     let prepared: Vec<Prepared> = prepared
         .into_iter()
@@ -179,7 +177,7 @@ pub fn trials(
 ) -> Result<Run, LabError> {
     let clock = Instant::now();
     let earlier = if resumed { Some(folder.read_run()?) } else { None };
-    let (prepared, not_run) = prepare_all(bench)?;
+    let ready = prepare_all(bench, stacks_at_once(bench.order.plan))?;
     let (seed, started) = match &earlier {
         Some(earlier) => (earlier.seed, earlier.started.clone()),
         None => {
@@ -187,8 +185,8 @@ pub fn trials(
             (seed, jiff::Timestamp::now().to_string())
         }
     };
-    let begin = Beginning { clock, seed, not_run, started, earlier };
-    let Session { run, prepared, database, truth, .. } = prove_and_describe(bench, folder, prepared, &begin)?;
+    let begin = Beginning { clock, seed, started, earlier };
+    let Session { run, prepared, database, truth, .. } = prove_and_describe(bench, folder, ready, &begin)?;
     if run.warnings.iter().any(|warning| warning.id == FINGERPRINT_CHANGED) {
         let words = "machine or software changed since it began, so that it can't go on: start a new search";
         return Err(LabError::CannotRun(format!("{}: {words}", folder.path().display())));
@@ -310,8 +308,7 @@ fn describe(
     begin: &Beginning,
 ) -> (Run, Grouping) {
     let plan = bench.order.plan;
-    let mut not_run = begin.not_run.clone();
-    not_run.extend(proven.report.not_run.iter().cloned());
+    let mut not_run = proven.report.not_run.clone();
     let mut stacks = Vec::new();
     for one in prepared {
         let name = one.name();
@@ -431,7 +428,8 @@ fn grouping_of(
     (grouping, vec![warning])
 }
 
-fn available_memory_bytes() -> u64 {
+/// Memory that nobody uses, in bytes.
+pub(crate) fn available_memory_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());

@@ -18,7 +18,13 @@ use dyno_model::{
 use dyno_provision::free_port;
 use dyno_supervise::{Child, Readiness, SuperviseError};
 
-use crate::{bench::Bench, commands::Place, database::Database, error::LabError, prepare::Prepared};
+use crate::{
+    bench::Bench,
+    commands::Place,
+    database::{Access, Database},
+    error::LabError,
+    prepare::Prepared,
+};
 
 /// Time for a stack to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +71,16 @@ impl TrialFolder {
     }
 }
 
+/// What differs between starts of one stack.
+struct Surroundings<'a> {
+    database: &'a Access,
+    cpus: &'a [usize],
+    port: Option<u16>,
+    padding: usize,
+    with_worker: bool,
+    with_status: bool,
+}
+
 impl<'a> Running<'a> {
     /// Starts a stack's children, without waiting. On a port that is given, for a person, its front also tells its status.
     pub fn start(
@@ -75,17 +91,46 @@ impl<'a> Running<'a> {
         padding: usize,
         with_worker: bool,
     ) -> Result<Self, LabError> {
+        let with_status = port.is_some();
+        let (database, cpus) = (&database.access, &*bench.cpus.server);
+        Self::start_in(
+            bench,
+            prepared,
+            Surroundings { database, cpus, port, padding, with_worker, with_status },
+        )
+    }
+
+    /// Starts a stack's children for its proof, without waiting: with its worker, and on any CPU, for nothing is timed.
+    pub fn start_for_proof(
+        bench: &Bench<'_>,
+        prepared: &'a Prepared,
+        database: &Access,
+    ) -> Result<Self, LabError> {
+        let (cpus, port, padding) = (&[][..], None, 0);
+        let (with_worker, with_status) = (true, false);
+        Self::start_in(
+            bench,
+            prepared,
+            Surroundings { database, cpus, port, padding, with_worker, with_status },
+        )
+    }
+
+    fn start_in(
+        bench: &Bench<'_>,
+        prepared: &'a Prepared,
+        surroundings: Surroundings<'_>,
+    ) -> Result<Self, LabError> {
+        let Surroundings { database, cpus, port, padding, with_worker, with_status } = surroundings;
         let system = |what: &str| {
             let what = what.to_owned();
             |source| LabError::System { what, source }
         };
-        let with_status = port.is_some();
         let port = port.map_or_else(free_port, Ok).map_err(system("a free loopback port"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let folder = TrialFolder(bench.folder.join(port.to_string()));
         let path = folder.path();
         fs::create_dir_all(path).map_err(system(&path.display().to_string()))?;
-        let place = Place { address, folder: path, database, with_worker, with_status, padding };
+        let place = Place { address, folder: path, database, cpus, with_worker, with_status, padding };
         let commands = prepared.commands(bench, &place)?;
         let (specs, children) = (Vec::new(), Vec::new());
         let mut running = Self { prepared, address, commands: Vec::new(), specs, children, folder };

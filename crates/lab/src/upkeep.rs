@@ -15,10 +15,9 @@ use dyno_provision::database::connect;
 use crate::{
     bench::Bench,
     broker::Broker,
-    database::Database,
     desk::Desk,
     error::LabError,
-    prepare::prepare_all,
+    preparing::{Ready, prepare_all},
     up::{Running, TrialFolder},
     upkeep::post::Post,
 };
@@ -38,11 +37,10 @@ const SHARE: u32 = 300;
 /// # Errors
 /// A part is missing, a port is taken, or a stack doesn't get ready the first time. Whoever crashes later is started again.
 pub fn up(bench: &Bench<'_>, desk: &Desk) -> Result<(), LabError> {
-    let (prepared, not_run) = prepare_all(bench)?;
+    let Ready { prepared, not_run, mut database } = prepare_all(bench, bench.order.plan.stacks.len())?;
     if let Some(first) = not_run.first() {
         return Err(LabError::NothingToMeasure(format!("{}: {}", first.stack, first.reason)));
     }
-    let mut database = Database::start(bench, prepared.len())?;
     // Dropped after the posts, before the database.
     let mut folders: Vec<TrialFolder> = Vec::new();
     let mut crew = Crew {

@@ -133,6 +133,10 @@ impl RunBoard {
                 let words = [stack.as_ref().map(ToString::to_string), operation.map(|one| one.to_string())];
                 view.detail = words.into_iter().flatten().collect::<Vec<_>>().join("  ");
             }
+            Event::Preparing { ready, total, on_the_way, .. } => {
+                view.progress = Some((*ready, *total));
+                view.detail = on_the_way.join(", ");
+            }
             Event::Command { argv } => note(&mut view, format!("$ {}", argv.join(" "))),
             Event::Note(text) => note(&mut view, text.clone()),
             Event::Warning(warning) => {

@@ -51,7 +51,7 @@ impl Nginx {
             // A cache admits one that fetches.
             let _turn = PROVISION.lock().unwrap_or_else(PoisonError::into_inner);
             let home = Home::open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).unwrap();
-            nginx(Context { home: &home, setup: true, echo: &|_| {} }, None).unwrap()
+            nginx(Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false }, None).unwrap()
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display().to_string();

@@ -17,6 +17,17 @@ pub enum Event {
         /// What exactly, in a few words; may be empty.
         detail: String,
     },
+    /// A stack is ready, or a part of the preparation has begun or ended.
+    Preparing {
+        /// Stacks that are ready, or can't be.
+        ready: u64,
+        /// Stacks in all.
+        total: u64,
+        /// What is being fetched, built or started: stacks, and parts that all share. May be empty.
+        on_the_way: Vec<String>,
+        /// Time since the preparation began, in seconds.
+        elapsed_s: f64,
+    },
     /// A part of a step was done.
     Progress {
         /// Parts done.

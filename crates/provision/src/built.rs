@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Context,
     error::ProvisionError,
+    part::alone,
     python::{COMPLETE, sha256},
 };
 
@@ -55,15 +56,18 @@ impl Sources<'_> {
         let name = self.name;
         let folder = context.home.folder("builds")?.join(format!("{name}-{}", &sha256(&state)[..12]));
         let binary = folder.join(name);
-        if !folder.join(COMPLETE).is_file() {
+        alone(&folder, || {
+            if folder.join(COMPLETE).is_file() {
+                return Ok(());
+            }
             if !context.setup {
                 let what = format!("the build of {name}");
                 return Err(ProvisionError::missing(what, "run again with --setup"));
             }
             fs::create_dir_all(&folder).map_err(ProvisionError::io(&folder))?;
             build(&binary)?;
-            fs::write(folder.join(COMPLETE), "").map_err(ProvisionError::io(&folder))?;
-        }
+            fs::write(folder.join(COMPLETE), "").map_err(ProvisionError::io(&folder))
+        })?;
         Ok(Built { binary, lock_sha256, toolchain: self.toolchain })
     }
 }

@@ -1,14 +1,30 @@
 //! Outside commands: told, run, and their words kept for when they fail.
 
 use std::{
+    io,
     os::unix::process::CommandExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
+    sync::mpsc::{RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
 };
 
 use dyno_model::child::RunAs;
+use nix::{
+    sys::{
+        prctl,
+        signal::{Signal, killpg},
+    },
+    unistd::Pid,
+};
 
 use crate::{Context, error::ProvisionError};
+
+/// How often a command that runs is told from one that nobody needs any more.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long one that nobody needs has for tidying up.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// An outside command being put together.
 pub struct Outside<'a> {
@@ -20,7 +36,13 @@ pub struct Outside<'a> {
 impl<'a> Outside<'a> {
     pub fn new(context: Context<'a>, program: impl AsRef<Path>) -> Self {
         let mut command = Command::new(program.as_ref());
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own, so that all that it starts ends with it.
+        command.process_group(0);
+        let set = || prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from);
+        // SAFETY: one system call between fork and exec: no allocation, no lock. The thread that starts the command waits for
+        // it, so the signal comes when dyno is killed, and never before.
+        unsafe { command.pre_exec(set) };
         Self { context, argv: vec![program.as_ref().display().to_string()], command }
     }
 
@@ -70,7 +92,8 @@ impl<'a> Outside<'a> {
         let line = self.argv.join(" ");
         let failed =
             |status: String, tail: String| ProvisionError::Command { command: line.clone(), status, tail };
-        let output = self.command.output().map_err(|error| failed(error.to_string(), String::new()))?;
+        let output = output(&mut self.command, self.context.stop)
+            .map_err(|error| failed(error.to_string(), String::new()))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -79,6 +102,34 @@ impl<'a> Outside<'a> {
         let lines: Vec<&str> = text.lines().collect();
         Err(failed(output.status.to_string(), shortened(&lines)))
     }
+}
+
+/// Runs it until its end, or until `stop`: then it and all that it started is asked to end, and killed after [`GRACE`].
+fn output(command: &mut Command, stop: &(dyn Fn() -> bool + Sync)) -> io::Result<Output> {
+    let child = command.spawn()?;
+    let group = Pid::from_raw(child.id().cast_signed());
+    thread::scope(|scope| {
+        let (done, over) = channel::<()>();
+        scope.spawn(move || {
+            let mut asked: Option<Instant> = None;
+            while over.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+                match asked {
+                    // An error means that it has just ended.
+                    None if stop() => {
+                        let _ = killpg(group, Signal::SIGINT);
+                        asked = Some(Instant::now());
+                    }
+                    Some(at) if at.elapsed() >= GRACE => {
+                        let _ = killpg(group, Signal::SIGKILL);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let output = child.wait_with_output();
+        drop(done);
+        output
+    })
 }
 
 /// The first lines, where resolvers say what they couldn't do, and the last, where compilers do.
@@ -93,7 +144,31 @@ fn shortened(lines: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+    use crate::Home;
+
+    #[test]
+    fn what_nobody_needs_any_more_ends_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path().to_owned()).unwrap();
+        let stop = AtomicBool::new(false);
+        let started = folder.path().join("started");
+        let stopped = || stop.load(Ordering::Relaxed);
+        let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &stopped };
+        // Its pipes stay open while the other sleep lives, so that waiting for it is waiting for both.
+        let script = format!("sleep 1000 & echo > {}; sleep 1000", started.display());
+        let ended = thread::scope(|scope| {
+            let run = scope.spawn(|| Outside::new(context, "sh").args(["-c".to_owned(), script]).run());
+            while !started.is_file() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            stop.store(true, Ordering::Relaxed);
+            run.join().unwrap()
+        });
+        assert!(matches!(ended, Err(ProvisionError::Command { .. })), "{ended:?}");
+    }
 
     #[test]
     fn the_first_and_the_last_lines_of_a_long_failure_are_kept() {

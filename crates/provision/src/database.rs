@@ -156,6 +156,28 @@ pub fn create(admin_url: &str, name: &str) -> Result<(), ProvisionError> {
     Ok(())
 }
 
+/// Makes a database that is a copy of another, to which nobody may be connected meanwhile.
+///
+/// # Errors
+/// The server refuses.
+pub fn copy(admin_url: &str, original: &str, name: &str) -> Result<(), ProvisionError> {
+    let statement = format!("create database \"{name}\" template \"{original}\"");
+    connect(admin_url)?.batch_execute(&statement).map_err(refused(admin_url))
+}
+
+/// Removes a database and what was counted of its statements, and ends who is still connected to it. `url` is its own address.
+///
+/// # Errors
+/// The server refuses.
+pub fn remove(admin_url: &str, url: &str, name: &str) -> Result<(), ProvisionError> {
+    // The server has room for so many counts, and those of a database that is gone would drive out those that are needed.
+    let forget =
+        "select pg_stat_statements_reset(0, oid, 0) from pg_database where datname = current_database()";
+    let _ = connect(url)?.batch_execute(forget);
+    let statement = format!("drop database if exists \"{name}\" with (force)");
+    connect(admin_url)?.batch_execute(&statement).map_err(refused(admin_url))
+}
+
 /// Makes and fills the contract's tables. Tables of the same names that dyno didn't make are left alone.
 ///
 /// # Errors

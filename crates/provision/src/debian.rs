@@ -11,6 +11,7 @@ use crate::{
     Context,
     command::Outside,
     error::ProvisionError,
+    part::alone,
     python::{COMPLETE, on_path},
 };
 
@@ -62,21 +63,26 @@ impl Wanted<'_> {
     /// They aren't there and may not, or can't, be fetched.
     pub fn unpacked(&self, context: Context<'_>) -> Result<Unpacked, ProvisionError> {
         let folder = context.home.path().join("tools").join(self.name);
-        let contents = self.contents();
-        if fs::read_to_string(folder.join(COMPLETE)).ok().as_ref() != Some(&contents) {
-            if !context.setup {
-                let remedy = format!("run again with --setup, or {}", self.remedy);
-                return Err(ProvisionError::missing(self.name, remedy));
-            }
-            if on_path("apt-get").is_none() || on_path("dpkg-deb").is_none() {
-                return Err(ProvisionError::missing(self.name, self.remedy));
-            }
-            self.unpack(context, &folder)?;
-            fs::write(folder.join(COMPLETE), contents).map_err(ProvisionError::io(&folder))?;
-        }
+        alone(&folder, || self.unpack_once(context, &folder))?;
         let root = folder.join("root");
         let libraries = library_folders(&root);
         Ok(Unpacked { root, libraries })
+    }
+
+    fn unpack_once(&self, context: Context<'_>, folder: &Path) -> Result<(), ProvisionError> {
+        let contents = self.contents();
+        if fs::read_to_string(folder.join(COMPLETE)).ok().as_ref() == Some(&contents) {
+            return Ok(());
+        }
+        if !context.setup {
+            let remedy = format!("run again with --setup, or {}", self.remedy);
+            return Err(ProvisionError::missing(self.name, remedy));
+        }
+        if on_path("apt-get").is_none() || on_path("dpkg-deb").is_none() {
+            return Err(ProvisionError::missing(self.name, self.remedy));
+        }
+        self.unpack(context, folder)?;
+        fs::write(folder.join(COMPLETE), contents).map_err(ProvisionError::io(folder))
     }
 
     /// What makes two unpacked folders the same.
@@ -192,7 +198,7 @@ mod tests {
     fn what_is_in_the_cache_is_used_until_other_packages_are_wanted() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path().join("home")).unwrap();
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let error = WANTED.unpacked(context).unwrap_err().to_string();
         assert!(error.contains("run again with --setup, or install it"), "{error}");
 

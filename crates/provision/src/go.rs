@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(local_modules(&app).unwrap(), [app.join("../core")]);
 
         let home = Home::open(folder.path().join("home")).unwrap();
-        let context = Context { home: &home, setup: true, echo: &|_| {} };
+        let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
         let build = || {
             let mut files = entries(&app).unwrap();
             files.extend(entries(&app.join("../core")).unwrap());

@@ -211,7 +211,8 @@ mod tests {
     fn this_machine_has_one_and_it_is_no_shim() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path().to_owned()).unwrap();
-        let found = interpreters(Context { home: &home, setup: false, echo: &|_| {} }).unwrap();
+        let found =
+            interpreters(Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false }).unwrap();
         assert!(!found.is_empty(), "dyno needs a Python 3.11 or newer");
         for interpreter in found {
             assert!(interpreter.path.is_absolute() && !interpreter.path.to_string_lossy().contains("shims"));
@@ -242,7 +243,7 @@ mod tests {
         let settings = |name: &str| {
             fs::write(root.join("settings.toml"), format!("[interpreters]\n{name:?} = {mine:?}\n")).unwrap();
             let home = Home::open(root.to_owned()).unwrap();
-            interpreters(Context { home: &home, setup: false, echo: &|_| {} })
+            interpreters(Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false })
         };
         let found = settings("3.99").unwrap();
         let first: Vec<_> = found.iter().take(3).map(|one| (one.name.as_str(), one.origin)).collect();

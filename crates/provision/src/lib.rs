@@ -20,6 +20,7 @@ mod interpreter;
 mod lock;
 mod needs;
 mod nginx;
+mod part;
 mod pgbouncer;
 mod provide;
 mod python;
@@ -30,7 +31,11 @@ mod rust;
 mod settings;
 mod unprivileged;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, TcpListener},
+    sync::{Mutex, PoisonError},
+};
 
 pub use broker_url::{BrokerChoice, BrokerUrl, NotABroker};
 pub use built::Built;
@@ -61,12 +66,46 @@ pub struct Context<'a> {
     pub setup: bool,
     /// Is told each outside command before it runs.
     pub echo: &'a (dyn Fn(&[String]) + Sync),
+    /// Whether nobody needs the parts any more: outside commands are ended then.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// A TCP port on loopback that was free a moment ago.
+/// Ports given last: whoever got one may not have bound it yet.
+static GIVEN: Mutex<VecDeque<u16>> = Mutex::new(VecDeque::new());
+/// How many of them are remembered: more than are ever on their way to being bound.
+const REMEMBERED: usize = 64;
+
+/// A TCP port on loopback that was free a moment ago, and isn't one of those that were given last.
 ///
 /// # Errors
 /// No port can be bound.
 pub fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        if given.contains(&port) {
+            continue;
+        }
+        if given.len() == REMEMBERED {
+            given.pop_front();
+        }
+        given.push_back(port);
+        return Ok(port);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, thread};
+
+    #[test]
+    fn no_port_is_given_twice_in_a_row_to_several_threads() {
+        let ports: Vec<u16> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..8).map(|_| super::free_port().unwrap()).collect::<Vec<_>>()))
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 64);
+    }
 }

@@ -8,6 +8,7 @@ use dyno_model::catalogue::{NeededPackages, Needs};
 use crate::{
     Context, Interpreter, Origin, ProvisionError, PythonEnvironment,
     debian::{Unpacked, Wanted},
+    part::alone,
     python::python_environment_with,
     relocate::debian_suite,
 };
@@ -18,6 +19,18 @@ use crate::{
 /// # Errors
 /// As there; what a failed build lacks is named.
 pub fn needy_environment(
+    context: Context<'_>,
+    interpreter: &Interpreter,
+    locks: &[PathBuf],
+    name: &str,
+    needs: &Needs,
+) -> Result<(PythonEnvironment, Vec<PathBuf>), ProvisionError> {
+    // Two that want it at once would both try without what the first will have unpacked.
+    let part = context.home.path().join("environments").join(format!("{name}-{}", interpreter.name));
+    alone(&part, || needy(context, interpreter, locks, name, needs))
+}
+
+fn needy(
     context: Context<'_>,
     interpreter: &Interpreter,
     locks: &[PathBuf],
@@ -129,7 +142,7 @@ mod tests {
         let debian = Some(NeededPackages { name: "libev".to_owned(), packages });
         let needs = |debian| Needs { what: "libev's headers".to_owned(), debian };
         let make = |home: &Home, debian| {
-            let context = Context { home, setup: true, echo: &|_| {} };
+            let context = Context { home, setup: true, echo: &|_| {}, stop: &|| false };
             needy_environment(context, &interpreter, &[], "app-server", &needs(debian))
         };
 

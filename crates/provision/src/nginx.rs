@@ -14,6 +14,7 @@ use crate::{
     command::Outside,
     debian::{Apt, Wanted, library_environment},
     error::ProvisionError,
+    part::alone,
     python::{COMPLETE, on_path},
     relocate::source_packages,
     settings,
@@ -75,7 +76,7 @@ pub fn nginx(context: Context<'_>, method: Option<EventMethod>) -> Result<Nginx,
         return Ok(found.clone());
     }
     if matches!(method, Some(EventMethod::Poll | EventMethod::Select)) {
-        return build(context, method);
+        return alone(&context.home.path().join(BUILT), || build(context, method));
     }
     let unpacked = WANTED.unpacked(context)?;
     let found = Nginx::at(&unpacked.root.join("usr/sbin/nginx"), &unpacked.libraries);
@@ -145,6 +146,12 @@ fn build(context: Context<'_>, method: Option<EventMethod>) -> Result<Nginx, Pro
         }
     }
     let folder = context.home.path().join(BUILT);
+    // By somebody who wanted it at the same time.
+    if let Some(there) = Some(folder.join("nginx")).filter(|_| folder.join(COMPLETE).is_file())
+        && let Some(found) = Nginx::at(&there, &[]).filter(|one| method.is_none_or(|method| one.has(method)))
+    {
+        return Ok(found);
+    }
     let _ = fs::remove_dir_all(&folder);
     let (packages, source, binary) = (folder.join("packages"), folder.join("source"), folder.join("nginx"));
     fs::create_dir_all(&source).map_err(ProvisionError::io(&source))?;
@@ -204,7 +211,7 @@ mod tests {
         pretender(&program, "epoll|poll");
         fs::write(folder.path().join("settings.toml"), format!("[programs]\nnginx = {program:?}\n")).unwrap();
         let home = Home::open(folder.path().to_owned()).unwrap();
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let found = nginx(context, Some(EventMethod::Poll)).unwrap();
         assert_eq!((found.binary.as_path(), found.version.as_str()), (program.as_path(), "1.2.3"));
         assert_eq!(found.methods(), [EventMethod::Epoll, EventMethod::Poll]);
@@ -226,7 +233,7 @@ mod tests {
         fs::create_dir_all(&built).unwrap();
         pretender(&built.join("nginx"), "epoll|poll|select");
         let home = Home::open(folder.path().to_owned()).unwrap();
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let without = nginx(context, Some(EventMethod::Select));
         assert!(
             without.is_err_and(|error| error.to_string().contains("run again with --setup, which builds it"))

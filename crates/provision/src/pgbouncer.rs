@@ -286,7 +286,7 @@ mod tests {
     fn its_folder_holds_the_budget_and_goes_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path().to_owned()).unwrap();
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let url = "postgres://me:it%27s%20%22me%22@127.0.0.1:5/my-data";
         let pooler = of_version("1.24.1").pooler(context, 7, url, &[], (8, 30)).unwrap();
         assert_eq!(pooler.url, "postgres://me:it%27s%20%22me%22@127.0.0.1:7/my-data");

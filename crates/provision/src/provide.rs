@@ -15,6 +15,7 @@ use crate::{
     command::Outside,
     debian::Wanted,
     interpreter::{FOLDER, ask, interpreters},
+    part::alone,
     python::uv,
     relocate::{debian_suite, relocate},
     settings,
@@ -30,6 +31,10 @@ static FAILED: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 /// # Errors
 /// It isn't there and may not, or can't, be fetched; with what a person can do.
 pub fn provide(context: Context<'_>, name: &str) -> Result<Interpreter, ProvisionError> {
+    alone(&context.home.path().join(FOLDER).join(name), || provide_once(context, name))
+}
+
+fn provide_once(context: Context<'_>, name: &str) -> Result<Interpreter, ProvisionError> {
     let known = context.home.known();
     let all = interpreters(context)?;
     if let Some(found) = all.iter().find(|one| one.name == name) {
@@ -69,7 +74,9 @@ pub fn provide(context: Context<'_>, name: &str) -> Result<Interpreter, Provisio
 fn fetch(context: Context<'_>, recipe: &KnownInterpreter) -> Result<Interpreter, String> {
     let mut whys = Vec::new();
     if let Some(request) = &recipe.uv {
-        match fetch_with_uv(context, &recipe.name, request) {
+        // One after the other: what can't be reached for one is known to the next.
+        let part = context.home.path().join(FOLDER).join("uv");
+        match alone(&part, || fetch_with_uv(context, &recipe.name, request)) {
             Ok(interpreter) => return Ok(interpreter),
             Err(why) => whys.push(why),
         }
@@ -193,7 +200,7 @@ mod tests {
     fn without_setup_or_knowledge_there_is_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path().to_owned()).unwrap().knowing(known(&["3.77"]));
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let error = provide(context, "3.77").unwrap_err().to_string();
         assert!(
             error.contains("Python 3.77 is missing: run again with --setup, or name the path"),
@@ -217,7 +224,7 @@ mod tests {
             python = python.display(),
         );
         let home = home_with_uv(folder.path(), &script).knowing(known(&["3.75", "3.76"]));
-        let context = Context { home: &home, setup: true, echo: &|_| {} };
+        let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
         let found = provide(context, "3.76").unwrap();
         assert_eq!((found.version.as_str(), found.origin), ("3.76.1", Origin::Uv));
         assert_eq!(provide(context, "3.76").unwrap(), found);

@@ -13,6 +13,7 @@ use crate::{
     command::Outside,
     error::ProvisionError,
     interpreter::{Interpreter, for_tools},
+    part::alone,
 };
 
 /// Written last into what was made: what has none was interrupted, and is made again.
@@ -54,6 +55,10 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// It isn't there and may not be fetched, or fetching fails.
 pub fn uv(context: Context<'_>) -> Result<PathBuf, ProvisionError> {
     let folder = context.home.folder("tools")?.join(format!("uv-{}", &sha256(UV.as_bytes())[..12]));
+    alone(&folder, || uv_in(context, &folder))
+}
+
+fn uv_in(context: Context<'_>, folder: &Path) -> Result<PathBuf, ProvisionError> {
     let program = folder.join("bin/uv");
     if folder.join(COMPLETE).is_file() {
         return Ok(program);
@@ -77,7 +82,7 @@ pub fn uv(context: Context<'_>) -> Result<PathBuf, ProvisionError> {
     Outside::new(context, &python.path)
         .args(pip)
         .args(["--target"])
-        .path(&folder)
+        .path(folder)
         .args(["-r"])
         .path(&lock)
         .run()
@@ -87,7 +92,7 @@ pub fn uv(context: Context<'_>) -> Result<PathBuf, ProvisionError> {
                 format!("{error}\ninstall pip for {}, or uv by hand", python.path.display()),
             )
         })?;
-    fs::write(folder.join(COMPLETE), "").map_err(ProvisionError::io(&folder))?;
+    fs::write(folder.join(COMPLETE), "").map_err(ProvisionError::io(folder))?;
     Ok(program)
 }
 
@@ -102,7 +107,11 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 /// Puts a lock that dyno brings itself into the cache.
 pub fn write_lock(context: Context<'_>, name: &str, text: &str) -> Result<PathBuf, ProvisionError> {
     let path = context.home.folder("tools")?.join(format!("{name}.txt"));
-    fs::write(&path, text).map_err(ProvisionError::io(&path))?;
+    // A lock that is being read isn't written again: for a moment it would be empty.
+    alone(&path, || match fs::read_to_string(&path) {
+        Ok(there) if there == text => Ok(()),
+        _ => fs::write(&path, text).map_err(ProvisionError::io(&path)),
+    })?;
     Ok(path)
 }
 
@@ -137,7 +146,10 @@ pub(crate) fn python_environment_with(
     let folder =
         context.home.folder("environments")?.join(format!("{name}-{}-{}", interpreter.name, &key[..12]));
     let marker = folder.join(COMPLETE);
-    if !marker.is_file() {
+    alone(&folder, || {
+        if marker.is_file() {
+            return Ok(());
+        }
         if !context.setup {
             let what = format!("the environment of {name} for Python {}", interpreter.name);
             return Err(ProvisionError::missing(what, "run again with --setup"));
@@ -145,8 +157,8 @@ pub(crate) fn python_environment_with(
         make_environment(context, interpreter, locks, &folder, flags)?;
         let packages = list_packages(&folder);
         let text = serde_json::to_vec(&packages).unwrap_or_default();
-        fs::write(&marker, text).map_err(ProvisionError::io(&marker))?;
-    }
+        fs::write(&marker, text).map_err(ProvisionError::io(&marker))
+    })?;
     let text = fs::read(&marker).map_err(ProvisionError::io(&marker))?;
     Ok(PythonEnvironment { folder, lock_sha256, packages: serde_json::from_slice(&text).unwrap_or_default() })
 }

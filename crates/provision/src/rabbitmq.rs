@@ -179,7 +179,7 @@ mod tests {
     fn a_brokers_password_is_in_a_file_that_others_cannot_read_and_goes_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path().join("home")).unwrap();
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let root = home.path().join("root");
         assert!(RabbitMq::at(&root, Vec::new()).is_none());
         for inside in

@@ -121,7 +121,7 @@ mod tests {
     fn a_brokers_password_is_in_a_file_that_others_cannot_read_and_goes_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path().join("home")).unwrap();
-        let context = Context { home: &home, setup: false, echo: &|_| {} };
+        let context = Context { home: &home, setup: false, echo: &|_| {}, stop: &|| false };
         let redis = Redis { binary: "/bin/true".into(), version: "7".to_owned(), libraries: Vec::new() };
         let broker = redis.broker(context, 1, &[]).unwrap();
         let path = PathBuf::from(&broker.child.argv[1]);

@@ -12,6 +12,7 @@ use crate::{
     debian::Unpacked,
     error::ProvisionError,
     interpreter::for_tools,
+    part::alone,
     python::{python_environment, write_lock},
 };
 
@@ -77,6 +78,14 @@ fn mirror_of(targets: &str) -> Option<&str> {
 /// # Errors
 /// Its libc isn't among them, or patchelf is missing or fails.
 pub fn relocate(context: Context<'_>, unpacked: &Unpacked, program: &str) -> Result<PathBuf, ProvisionError> {
+    alone(&unpacked.root, || relocate_once(context, unpacked, program))
+}
+
+fn relocate_once(
+    context: Context<'_>,
+    unpacked: &Unpacked,
+    program: &str,
+) -> Result<PathBuf, ProvisionError> {
     let path = unpacked.root.join(program);
     let marker = unpacked.root.join(RELOCATED);
     let here = path.display().to_string();

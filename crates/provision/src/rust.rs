@@ -105,7 +105,9 @@ mod tests {
         write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"tiny\"\nversion = \"0.1.0\"\n");
         write("src/main.rs", "fn main() { println!(\"one\"); }\n");
         let home = Home::open(folder.path().join("home")).unwrap();
-        let build = |setup| rust_build(Context { home: &home, setup, echo: &|_| {} }, &source, "tiny");
+        let build = |setup| {
+            rust_build(Context { home: &home, setup, echo: &|_| {}, stop: &|| false }, &source, "tiny")
+        };
         assert!(build(false).unwrap_err().to_string().contains("run again with --setup"));
         let say = |built: &Built| {
             String::from_utf8(std::process::Command::new(&built.binary).output().unwrap().stdout).unwrap()

@@ -39,7 +39,7 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
     let home = Home::open(folder.path().join("home")).unwrap();
     let told = Mutex::new(0);
     let echo = |_: &[String]| *told.lock().unwrap() += 1;
-    let context = |setup| Context { home: &home, setup, echo: &echo };
+    let context = |setup| Context { home: &home, setup, echo: &echo, stop: &|| false };
     let lock = folder.path().join("lock.txt");
     let text = include_str!("../../../stacks/python/tornado/locks/3.11.txt");
     // One small package of a real lock is enough here.
@@ -77,7 +77,7 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
 fn a_real_database_is_started_loaded_and_refuses() {
     let folder = open_folder();
     let home = Home::open(folder.path().join("home")).unwrap();
-    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
     let binaries = postgres(context).unwrap();
     let server = binaries.database(context, free_port().unwrap(), &[], 20).unwrap();
     let mut command = Command::new(&server.child.argv[0]);
@@ -121,7 +121,7 @@ fn a_real_database_is_started_loaded_and_refuses() {
 fn a_real_broker_answers_only_who_knows_its_password() {
     let folder = open_folder();
     let home = Home::open(folder.path().join("home")).unwrap();
-    let context = Context { home: &home, setup: true, echo: &|_| {} };
+    let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
     let redis = match redis(context) {
         Ok(redis) => redis,
         Err(ProvisionError::Missing { what, remedy }) => {
@@ -165,7 +165,7 @@ fn an_interpreter_of_another_release_runs_on_its_own_libraries() {
     pypy.uv = None;
     let known = Interpreters { interpreter: vec![pypy] };
     let home = Home::open(folder.path().join("home")).unwrap().knowing(known);
-    let context = |setup| Context { home: &home, setup, echo: &|_| {} };
+    let context = |setup| Context { home: &home, setup, echo: &|_| {}, stop: &|| false };
     if interpreters(context(false)).unwrap().iter().any(|one| one.name == "pypy3.11") {
         println!("skipped: this machine has a PyPy of its own, which comes first");
         return;

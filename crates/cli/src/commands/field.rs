@@ -6,6 +6,7 @@ use std::{
     fs,
     path::Path,
     process::ExitCode,
+    sync::atomic::Ordering,
 };
 
 use dyno_model::{
@@ -21,13 +22,14 @@ use crate::{
     exit::{self, Error},
     output::print,
     places::project,
+    stop::STOP,
 };
 
 /// `dyno list`.
 pub fn list(common: &Common, options: &ListOptions) -> Result<ExitCode, Error> {
     let workshop = Workshop::open(common)?;
     let plan = workshop.default_plan()?;
-    let context = Context { home: &workshop.home, setup: false, echo: &|_| {} };
+    let context = Context { home: &workshop.home, setup: false, echo: &|_| {}, stop: &|| false };
     let mut rows: ListOutput = Vec::new();
     let mut titles = Vec::new();
     let stacks = if options.all {
@@ -68,7 +70,8 @@ pub fn lock(common: &Common, options: &LockOptions) -> Result<ExitCode, Error> {
     let _lock = workshop.home.lock()?;
     let echo =
         |argv: &[String]| workshop.display.show(&dyno_model::event::Event::Command { argv: argv.to_vec() });
-    let context = Context { home: &workshop.home, setup: common.setup, echo: &echo };
+    let stopped = || STOP.load(Ordering::Relaxed);
+    let context = Context { home: &workshop.home, setup: common.setup, echo: &echo, stop: &stopped };
     let interpreters = match options.interpreters.as_slice() {
         [] => workshop.catalogue.interpreters(),
         named => named.to_vec(),
@@ -103,7 +106,8 @@ pub fn freeze(common: &Common, options: &FreezeOptions) -> Result<ExitCode, Erro
     let plan = workshop.default_plan()?;
     let echo =
         |argv: &[String]| workshop.display.show(&dyno_model::event::Event::Command { argv: argv.to_vec() });
-    let context = Context { home: &workshop.home, setup: common.setup, echo: &echo };
+    let stopped = || STOP.load(Ordering::Relaxed);
+    let context = Context { home: &workshop.home, setup: common.setup, echo: &echo, stop: &stopped };
     let stacks = match options.stacks.as_slice() {
         [] => dyno_lab::field(context, &workshop.catalogue, &plan),
         named => {
