@@ -102,7 +102,10 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 /// Puts a lock that dyno brings itself into the cache.
 pub fn write_lock(context: Context<'_>, name: &str, text: &str) -> Result<PathBuf, ProvisionError> {
     let path = context.home.folder("tools")?.join(format!("{name}.txt"));
-    fs::write(&path, text).map_err(ProvisionError::io(&path))?;
+    // Somebody may be reading one that is there.
+    if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+        fs::write(&path, text).map_err(ProvisionError::io(&path))?;
+    }
     Ok(path)
 }
 

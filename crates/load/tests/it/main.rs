@@ -1,0 +1,5 @@
+//! The load engine against servers whose behaviour is known.
+
+mod engine;
+mod faults;
+mod protocols;
