@@ -145,19 +145,25 @@ impl Bench {
     /// One with the plain stack, beside others.
     pub fn plain() -> Self {
         plain_parts();
-        Self::made(None, Turn::Beside(MACHINE.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::made(None, Turn::Beside(beside()))
     }
 
     /// One with the real catalogue, beside others.
     pub fn real() -> Self {
         real_parts();
-        Self::made(Some(repository()), Turn::Beside(MACHINE.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::made(Some(repository()), Turn::Beside(beside()))
+    }
+
+    /// One with the plain stack that has the machine alone.
+    pub fn plain_alone() -> Self {
+        plain_parts();
+        Self::made(None, Turn::Alone(alone()))
     }
 
     /// One with the real catalogue that has the machine alone.
     pub fn real_alone() -> Self {
         real_parts();
-        Self::made(Some(repository()), Turn::Alone(MACHINE.write().unwrap_or_else(PoisonError::into_inner)))
+        Self::made(Some(repository()), Turn::Alone(alone()))
     }
 
     /// The cache.
