@@ -5,7 +5,8 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    os::unix::process::CommandExt,
+    os::unix::{fs::symlink, process::CommandExt},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
@@ -24,6 +25,22 @@ fn open_folder() -> tempfile::TempDir {
     folder
 }
 
+/// A cache of its own in `folder`, with links to what the tests of `dyno` have fetched into theirs: uv's downloads, and tools
+/// that were unpacked. What isn't there is fetched.
+fn home_in(folder: &Path) -> Home {
+    let warm = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+    let home = folder.join("home");
+    fs::create_dir_all(home.join("tools")).unwrap();
+    fs::create_dir_all(warm.join("uv")).unwrap();
+    symlink(warm.join("uv"), home.join("uv")).unwrap();
+    for entry in fs::read_dir(warm.join("tools")).into_iter().flatten().flatten() {
+        if entry.path().join(".dyno-complete").is_file() {
+            symlink(entry.path(), home.join("tools").join(entry.file_name())).unwrap();
+        }
+    }
+    Home::open(home).unwrap()
+}
+
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -36,7 +53,7 @@ impl Drop for Killed {
 #[test]
 fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
     let folder = open_folder();
-    let home = Home::open(folder.path().join("home")).unwrap();
+    let home = home_in(folder.path());
     let told = Mutex::new(0);
     let echo = |_: &[String]| *told.lock().unwrap() += 1;
     let context = |setup| Context { home: &home, setup, echo: &echo, stop: &|| false };
@@ -76,7 +93,7 @@ fn an_environment_is_made_once_and_again_when_it_was_interrupted() {
 #[test]
 fn a_real_database_is_started_loaded_and_refuses() {
     let folder = open_folder();
-    let home = Home::open(folder.path().join("home")).unwrap();
+    let home = home_in(folder.path());
     let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
     let binaries = postgres(context).unwrap();
     let server = binaries.database(context, free_port().unwrap(), &[], 20).unwrap();
@@ -120,7 +137,7 @@ fn a_real_database_is_started_loaded_and_refuses() {
 #[test]
 fn a_real_broker_answers_only_who_knows_its_password() {
     let folder = open_folder();
-    let home = Home::open(folder.path().join("home")).unwrap();
+    let home = home_in(folder.path());
     let context = Context { home: &home, setup: true, echo: &|_| {}, stop: &|| false };
     let redis = match redis(context) {
         Ok(redis) => redis,
@@ -164,7 +181,7 @@ fn an_interpreter_of_another_release_runs_on_its_own_libraries() {
     let mut pypy = known.get("pypy3.11").unwrap().clone();
     pypy.uv = None;
     let known = Interpreters { interpreter: vec![pypy] };
-    let home = Home::open(folder.path().join("home")).unwrap().knowing(known);
+    let home = home_in(folder.path()).knowing(known);
     let context = |setup| Context { home: &home, setup, echo: &|_| {}, stop: &|| false };
     if interpreters(context(false)).unwrap().iter().any(|one| one.name == "pypy3.11") {
         println!("skipped: this machine has a PyPy of its own, which comes first");
