@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use dyno_model::{
     Operation, StackName,
-    output::Metric,
+    output::{Comparison, Metric},
     record::{Block, Run},
 };
 
@@ -90,6 +90,33 @@ pub fn told(block_sd: f64, blocks: u32, looks: bool) -> f64 {
     half.map_or(f64::INFINITY, |half| (block_sd * (half + NINE_OF_TEN / n.sqrt())).exp_m1())
 }
 
+/// What differences a run told, and what three times its budget would: a sentence for its end. The middle of all pairs' throughputs.
+pub fn reached(run: &Run, comparisons: &[Comparison], blocks: u32) -> Option<String> {
+    let of = comparisons.iter().filter(|one| one.metric == Metric::Throughput);
+    let mut halves: Vec<f64> = of.filter_map(|one| Some((one.high? / one.low?).ln() / 2.0)).collect();
+    halves.sort_by(f64::total_cmp);
+    let half = *halves.get(halves.len() / 2)?;
+    let share = |half: f64| (half * (1.0 + NINE_OF_TEN / 1.96)).exp_m1();
+    let mut words = format!(
+        "In {blocks} blocks differences of about {} and more were told on this machine",
+        percent(share(half))
+    );
+    if share(half) >= NOISY && run.plan.design.most_blocks > blocks {
+        let minutes = (run.plan.design.budget.0.as_secs_f64() * LONGER / 60.0).ceil();
+        words += &format!("; --budget {minutes}m would tell about {}", percent(share(half / LONGER.sqrt())));
+    }
+    Some(words + ".")
+}
+
+/// A share as people say it: no more digits than it has.
+pub(crate) fn percent(share: f64) -> String {
+    if share < 0.1 { format!("{:.1} %", share * 100.0) } else { format!("{:.0} %", share * 100.0) }
+}
+
+/// Differences that a run on a calm machine tells.
+pub(crate) const NOISY: f64 = 0.05;
+/// How much longer a budget is proposed where the plan's tells little.
+pub(crate) const LONGER: f64 = 3.0;
 /// The 90 % point of the standard normal distribution.
 const NINE_OF_TEN: f64 = 1.281_551_565_5;
 
@@ -142,6 +169,24 @@ mod tests {
         };
         assert!(all_settled(&run, &of(&["twin/s", "fast/s"])));
         assert!(!all_settled(&run, &of(&["fast/s"])));
+    }
+
+    #[test]
+    fn what_was_told_is_said_at_the_end_and_what_more_time_would_tell_where_it_is_noisy() {
+        let said = |noise| {
+            let mut run = synthetic::run(&STACKS);
+            run.plan.design.most_blocks = 60;
+            let blocks = synthetic::blocks(&run, &STACKS.map(|(_, rate)| rate), 6, noise);
+            analyse(&run, &blocks).sentences.pop().unwrap()
+        };
+        let (calm, noisy) = (said(0.005), said(0.2));
+        assert!(
+            calm.starts_with("In 6 blocks differences of about ") && !calm.contains("--budget"),
+            "{calm}"
+        );
+        assert!(noisy.contains("; --budget 3m would tell about "), "{noisy}");
+        let run = synthetic::run(&STACKS);
+        assert_eq!(reached(&run, &[], 6), None);
     }
 
     #[test]

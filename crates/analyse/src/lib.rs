@@ -220,7 +220,8 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
     let refusals = refusals(&series, &health);
     let trust = trust::judge(&health, complete.len());
     let tails = tails::tails(run, &cells, &health);
-    let sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
+    let mut sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
+    sentences.extend(agenda::reached(run, &comparisons, u32::try_from(complete.len()).unwrap_or(u32::MAX)));
     Analysis {
         blocks: u32::try_from(complete.len()).unwrap_or(u32::MAX),
         sentences,

@@ -10,7 +10,7 @@ use dyno_model::{
 };
 
 use crate::{
-    agenda::told,
+    agenda::{LONGER, NOISY, percent, told},
     placebo::{self, Setting, calibrate},
     warm_up::{self, cut, warm_up_s},
 };
@@ -94,7 +94,7 @@ pub fn reach(plan: &Plan, elapsed_s: f64) -> Option<String> {
     let minutes = |blocks: u32| ((elapsed_s + f64::from(blocks) * block_s) / 60.0).ceil();
     let told = |blocks| told(block_sd, blocks, plan.design.looks);
     let now = blocks(budget_s);
-    if told(now) < CALM {
+    if told(now) < NOISY {
         return Some(format!(
             "this machine is calm: differences of {} and more can be told in about {} minutes",
             percent(told(now)),
@@ -112,16 +112,6 @@ pub fn reach(plan: &Plan, elapsed_s: f64) -> Option<String> {
         words += &format!("; --budget {budget}m would tell {}", percent(told(longer)));
     }
     Some(words)
-}
-
-/// Differences that a run on a calm machine tells.
-const CALM: f64 = 0.05;
-/// How much longer a budget is proposed where the plan's tells little.
-const LONGER: f64 = 3.0;
-
-/// A share as people say it: no more digits than it has.
-fn percent(share: f64) -> String {
-    if share < 0.1 { format!("{:.1} %", share * 100.0) } else { format!("{:.0} %", share * 100.0) }
 }
 
 /// Length of a block, about, in seconds.
