@@ -174,10 +174,27 @@ fn machine(health: &mut Health, blocks: &[&Block]) {
         );
         health.flags.push((points, text));
     }
+    throttled(health, blocks);
     let standby = share(slices().map(|slice| slice.machine.standby_ns).sum());
     if standby > 0.02 {
         let text = format!("stacks that stood by used {:.1} % of a core", standby * 100.0);
         health.warn("standby", "run".to_owned(), text, "name fewer stacks, or find what wakes them");
+    }
+}
+
+/// Share of a run in which quotas may stop it without a word.
+const THROTTLED: f64 = 0.001;
+
+/// A CPU quota of dyno's own groups stops whoever asks for the most: it follows the stacks, and may be the limit of one side.
+fn throttled(health: &mut Health, blocks: &[&Block]) {
+    let told = blocks.iter().filter_map(|block| Some((block.throttled_ns?, block.length_ns)));
+    let (stopped_ns, length_ns) = told.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let share = stopped_ns as f64 / length_ns.max(1) as f64;
+    if share > THROTTLED {
+        health.no_verdict.push(format!(
+            "a CPU quota (a container's --cpus, a systemd CPUQuota) stopped dyno and its stacks for {:.1} % of the time: give CPUs of its own (--cpuset-cpus) instead",
+            share * 100.0
+        ));
     }
 }
 

@@ -126,6 +126,7 @@ pub fn blocks_of_seed(run: &Run, rates: &[f64], count: u32, noise: f64, seed: u6
                 started: "2026-01-01T00:00:00Z".to_owned(),
                 length_ns: 1,
                 spin_per_ms: 1e5,
+                throttled_ns: None,
                 trials,
             }
         })

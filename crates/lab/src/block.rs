@@ -16,7 +16,7 @@ use dyno_model::{
     rehearsal::{Trace, TracePurpose},
 };
 use dyno_plan::{block_order, block_seed};
-use dyno_supervise::machine;
+use dyno_supervise::{machine, throttled_ns};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -90,6 +90,7 @@ pub fn do_block(
     let started = jiff::Timestamp::now().to_string();
     let begin = Instant::now();
     let spin_per_ms = machine::spin_per_ms(SPIN);
+    let throttled_before_ns = throttled_ns();
     let seed = block_seed(work.seed, index);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut groups = work.grouping.draw(&mut rng);
@@ -108,7 +109,18 @@ pub fn do_block(
     }
     let state = if bench.stopped() { BlockState::Interrupted } else { BlockState::Complete };
     let length_ns = begin.elapsed().as_nanos() as u64;
-    let block = Block { format: FORMAT, index, state, started, length_ns, spin_per_ms, trials };
+    let block = Block {
+        format: FORMAT,
+        index,
+        state,
+        started,
+        length_ns,
+        spin_per_ms,
+        throttled_ns: throttled_before_ns
+            .zip(throttled_ns())
+            .map(|(before, after)| after.saturating_sub(before)),
+        trials,
+    };
     Ok((block, making.rehearsed.then_some(making.plan)))
 }
 

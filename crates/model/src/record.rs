@@ -133,6 +133,9 @@ pub struct Block {
     pub length_ns: u64,
     /// Speed of a fixed spin before the block, in loops per millisecond: the machine's own drift.
     pub spin_per_ms: f64,
+    /// Time that CPU quotas of dyno's own control groups stopped them, in nanoseconds; `None` where nobody tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_ns: Option<u64>,
     /// One per stack, in order of start.
     pub trials: Vec<Trial>,
 }

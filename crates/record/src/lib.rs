@@ -345,6 +345,7 @@ mod tests {
             started: "2026-11-24T12:00:00Z".to_owned(),
             length_ns: 1,
             spin_per_ms: 1.0,
+            throttled_ns: None,
             trials: Vec::new(),
         }
     }

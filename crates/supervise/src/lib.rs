@@ -13,9 +13,11 @@ mod news;
 mod processes;
 mod ready;
 mod rescue;
+mod throttle;
 
 pub use cgroup::Accounting;
 pub use child::{Child, Stopped, Supervisor, SupervisorOptions};
 pub use error::SuperviseError;
 pub use news::Exit;
 pub use ready::Readiness;
+pub use throttle::throttled_ns;

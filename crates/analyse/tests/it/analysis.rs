@@ -63,7 +63,7 @@ fn noise_makes_it_inconclusive_not_wrong() {
 #[test]
 fn no_verdict_for_each_reason() {
     type Trouble = (&'static str, fn(&mut Vec<Block>), &'static str);
-    let troubles: [Trouble; 6] = [
+    let troubles: [Trouble; 7] = [
         ("too few blocks", |blocks| blocks.truncate(2), "2 paired blocks"),
         (
             "interrupted",
@@ -83,6 +83,15 @@ fn no_verdict_for_each_reason() {
             "lost requests",
             |blocks| blocks[2].trials[2].slices[0].outcome.counts.completed -= 1,
             "don't add up",
+        ),
+        (
+            "a quota",
+            |blocks| {
+                for block in blocks {
+                    (block.length_ns, block.throttled_ns) = (1_000_000_000, Some(20_000_000));
+                }
+            },
+            "stopped dyno and its stacks for 2.0 %",
         ),
         (
             "disturbance that follows the stack",

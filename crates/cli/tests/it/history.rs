@@ -192,17 +192,17 @@ fn what_must_not_be_believed_is_shown_as_left_out() {
     let kept = step();
     let folder = kept.add(&kept.runs(), 20, 1800.0, |_| ());
     for mut block in folder.read_blocks().unwrap().split_off(4) {
-        block.spin_per_ms *= 2.0;
+        block.throttled_ns = Some(block.length_ns);
         folder.write_block(&block).unwrap();
     }
     let said = kept.json(&["flask/gunicorn"]);
     for line in &said.lines {
         let last = line.points.last().unwrap();
-        assert!(last.left_out.contains("speed changed by +100 %") && last.trust == '-', "{last:?}");
+        assert!(last.left_out.contains("a CPU quota") && last.trust == '-', "{last:?}");
         assert_eq!((line.points.len(), line.counted().count(), line.changes.len()), (17, 16, 1));
     }
     let told = text(&kept.dyno(&["flask/gunicorn"]).stdout);
-    assert!(told.contains("left out: the machine's own speed changed"), "{told}");
+    assert!(told.contains("left out: a CPU quota"), "{told}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn a_run_records_reports_and_adds_up() {
     assert!(told.contains("$ ") && told.contains("gunicorn") && told.contains("measure"), "{told}");
     let results: RunOutput = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((results.blocks, results.not_run.len()), (3, 0));
-    assert!(results.results.iter().all(|one| one.estimate > 0.0 && one.low.is_none() && one.blocks <= 3));
+    assert!(results.results.iter().all(|one| one.estimate > 0.0 && one.low.is_some() && one.blocks <= 3));
 
     let folder = bench.run_folder().unwrap();
     let run: Run = read(&folder.join("run.json"));
