@@ -26,13 +26,34 @@ pub struct Health {
     pub failures: Vec<NotRun>,
     /// Why the whole run allows no verdict.
     pub no_verdict: Vec<String>,
-    /// Points off the trust score, with the reason.
-    pub flags: Vec<(u32, String)>,
+    /// What takes points off the trust score.
+    pub flags: Vec<Flag>,
     /// The self-checks, those that passed too.
     pub checks: Vec<SelfCheck>,
     cells: BTreeMap<(StackName, Operation), CellHealth>,
     /// What others took in each block's slices of a stack and operation.
     losses: BTreeMap<(StackName, Operation), Vec<Option<Loss>>>,
+}
+
+/// A reason to doubt the whole run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Points off the trust score; 0 for what is only told.
+    pub points: u32,
+    /// What was seen, in words for people.
+    pub words: String,
+    /// Whether it disturbed all stacks alike: it widens intervals, and refuses nothing.
+    pub is_noise: bool,
+}
+
+impl Flag {
+    fn of(points: u32, words: String) -> Self {
+        Self { points, words, is_noise: false }
+    }
+
+    fn noise(points: u32, words: String) -> Self {
+        Self { points, words, is_noise: true }
+    }
 }
 
 #[derive(Default)]
@@ -101,8 +122,9 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
     machine(&mut health, blocks);
     disturbed(&mut health, cells);
     uneven(&mut health, cells);
+    speed(&mut health, blocks);
     if run.cpus.generator == run.cpus.database {
-        health.flags.push((0, "database and generator share CPUs".to_owned()));
+        health.flags.push(Flag::of(0, "database and generator share CPUs".to_owned()));
     }
     engines(&mut health, blocks);
     for cell in cells {
@@ -116,7 +138,8 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
         of.iter().for_each(|finding| health.judge(finding, check));
         let doubtful = of.iter().filter(|one| matches!(one.outcome, Outcome::Flag | Outcome::Fail)).count();
         if doubtful > 0 {
-            health.flags.push((10, format!("{} ({}, {doubtful} of {})", check.doubt, check.id, of.len())));
+            let words = format!("{} ({}, {doubtful} of {})", check.doubt, check.id, of.len());
+            health.flags.push(Flag::of(10, words));
         }
     }
     health.checks = self_checks::summarise(&findings);
@@ -158,8 +181,11 @@ fn machine(health: &mut Health, blocks: &[&Block]) {
             |blocks: &[&Block]| mean(&blocks.iter().map(|block| block.spin_per_ms).collect::<Vec<_>>());
         let change = speed(&blocks[blocks.len() - third..]) / speed(&blocks[..third]) - 1.0;
         if change.abs() > SPEED_CHANGE {
-            let text = format!("the machine's own speed changed by {:+.0} % during the run", change * 100.0);
-            health.flags.push((10, text));
+            let text = format!(
+                "this machine's own speed changed by {:+.0} % during the run: likely the other halves of its CPU cores were busy, or their clock changed",
+                change * 100.0
+            );
+            health.flags.push(Flag::noise(10, text));
         }
     }
     let slices = || blocks.iter().flat_map(|block| &block.trials).flat_map(|trial| &trial.slices);
@@ -169,10 +195,10 @@ fn machine(health: &mut Health, blocks: &[&Block]) {
     if steal > STEAL.0 {
         let points = if steal > STEAL.1 { 20 } else { 10 };
         let text = format!(
-            "another system on this machine's hardware was busy: the hypervisor took {:.0} % of a CPU",
+            "another system on this machine's hardware was busy: it took {:.0} % of a CPU",
             steal * 100.0
         );
-        health.flags.push((points, text));
+        health.flags.push(Flag::noise(points, text));
     }
     throttled(health, blocks);
     let standby = share(slices().map(|slice| slice.machine.standby_ns).sum());
@@ -206,8 +232,11 @@ fn disturbed(health: &mut Health, cells: &[Cell]) {
         return;
     }
     let share = disturbed as f64 / all as f64 * 100.0;
-    let text = format!("others used this machine's CPUs in {share:.0} % of the slices");
-    health.flags.push((if disturbed * 2 > all { 30 } else { 15 }, text.clone()));
+    let text = format!(
+        "others, on this machine or on the same hardware, took more than a tenth of a CPU in {share:.0} % of the slices"
+    );
+    let points = if disturbed * 2 > all { 30 } else { 15 };
+    health.flags.push(Flag::noise(points, text.clone()));
     health.warn(
         "foreign_cpu",
         "run".to_owned(),
@@ -226,9 +255,35 @@ fn uneven(health: &mut Health, cells: &[Cell]) {
     health.warn(
         "uneven_speed",
         "run".to_owned(),
-        format!("the CPUs' speed changed around {uneven} of {all} slices, which count less for it"),
+        format!(
+            "the CPUs' speed, or what others took of them, changed around {uneven} of {all} slices, which count less for it"
+        ),
         "another system shares the cores; a machine of your own needs less time for the same interval",
     );
+}
+
+/// Change of the servers' CPUs' speed from right before a slice to right after it that is worth a word: a busy sibling, which no
+/// counter of this machine tells of, costs a quarter to a half.
+const SIBLING: f64 = 0.15;
+
+/// How often the speed of the servers' CPUs changed within a slice's time. Why isn't known, and is said as likely.
+fn speed(health: &mut Health, blocks: &[&Block]) {
+    let slices = blocks.iter().flat_map(|block| &block.trials).flat_map(|trial| &trial.slices);
+    let (mut changed, mut all) = (0u32, 0u32);
+    for speed in slices.filter_map(|slice| slice.speed) {
+        let (slow, fast) = (speed.before.min(speed.after), speed.before.max(speed.after));
+        all += 1;
+        changed += u32::from(fast > slow * (1.0 + SIBLING));
+    }
+    if all == 0 || changed * 10 < all {
+        return;
+    }
+    let text = format!(
+        "the speed of the servers' CPUs changed by more than {:.0} % around {:.0} % of the slices: likely the other half of a CPU core was busy now and then",
+        SIBLING * 100.0,
+        f64::from(changed) / f64::from(all) * 100.0
+    );
+    health.flags.push(Flag::noise(0, text));
 }
 
 /// Slices that different engines drove aren't one sample: a run that was resumed on another kernel, or by another dyno.

@@ -116,6 +116,13 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// The reason without the stack's name; `None` where it is the whole run's.
+    pub fn own(&self) -> Option<&str> {
+        self.reason.strip_prefix(&self.stack.to_string())?.strip_prefix(": ")
+    }
+}
+
 /// Latency by percentile at the plan's offered rate.
 #[derive(Clone, Debug)]
 pub struct Curve {
@@ -134,6 +141,14 @@ impl Analysis {
     pub fn is_open(&self, metrics: &[Metric]) -> bool {
         let open = |one: &&Comparison| matches!(one.verdict, Verdict::Inconclusive | Verdict::NoVerdict);
         self.comparisons.iter().filter(|one| metrics.contains(&one.metric)).any(|one| open(&one))
+    }
+
+    /// Why a stack's figure may carry no verdict, without the stack's name; `None` where one may, and where the reason is the whole
+    /// run's.
+    pub fn own_refusal(&self, stack: &StackName, operation: Operation, metric: Metric) -> Option<&str> {
+        let found =
+            |one: &&Refusal| one.stack == *stack && one.operation == operation && one.metric == metric;
+        self.refusals.iter().find(found)?.own()
     }
 
     /// Blocks until the next look at a run with looks, by the pair that has the fewest; 0 after the last.
@@ -220,7 +235,7 @@ pub fn analyse(run: &Run, blocks: &[Block]) -> Analysis {
     let refusals = refusals(&series, &health);
     let trust = trust::judge(&health, complete.len());
     let tails = tails::tails(run, &cells, &health);
-    let mut sentences = sentences::sentences(run, &results, &comparisons, &trust, complete.len());
+    let mut sentences = sentences::sentences(run, &results, &comparisons, &refusals, &trust);
     sentences.extend(agenda::reached(run, &comparisons, u32::try_from(complete.len()).unwrap_or(u32::MAX)));
     Analysis {
         blocks: u32::try_from(complete.len()).unwrap_or(u32::MAX),

@@ -66,7 +66,7 @@ impl Axis {
     pub fn words(&self, value: f64) -> String {
         match self.unit {
             Unit::Number if value.fract() == 0.0 && value.abs() < 1000.0 => format!("{value}"),
-            Unit::Number => number(value),
+            Unit::Number => plain(&number(value)),
             Unit::Time => short(&time_us(value)),
             Unit::Percent => format!("{:.0}%", value * 100.0),
         }
@@ -103,6 +103,10 @@ impl Axis {
         };
         let choices = [&[1.0, 2.0, 3.0, 5.0, 7.0][..], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]].map(of);
         let few = choices.iter().find(|ticks| ticks.len() <= 6);
+        // Where all lies within a factor of two or so, one round power says nothing of the scale.
+        if few.is_some_and(|ticks| ticks.len() < 3) && self.high < 10.0 * self.low {
+            return self.linear_ticks();
+        }
         few.cloned().unwrap_or_else(|| choices[3].iter().step_by(2).copied().collect())
     }
 }
@@ -110,11 +114,15 @@ impl Axis {
 /// `2.00 ms` is `2 ms` on an axis.
 fn short(words: &str) -> String {
     let Some((number, unit)) = words.split_once(' ') else { return words.to_owned() };
-    if number.contains('.') {
-        let number = number.trim_end_matches('0').trim_end_matches('.');
-        return format!("{number} {unit}");
+    format!("{} {unit}", plain(number))
+}
+
+/// `0.50` is `0.5` on an axis.
+fn plain(number: &str) -> String {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => number.to_owned(),
     }
-    words.to_owned()
 }
 
 #[cfg(test)]
@@ -129,6 +137,8 @@ mod tests {
         let wide = Axis::logarithmic("", Unit::Time, [1e-3, 1e9]).unwrap().ticks();
         assert!(wide.len() >= 3 && wide.len() <= 7, "{wide:?}");
         assert_eq!(Axis::between("", Unit::Number, 0.8, 1.2).ticks().len(), 5);
+        let narrow = Axis::logarithmic("", Unit::Number, [0.95, 1.05]).unwrap().ticks();
+        assert!(narrow.len() >= 3 && narrow.contains(&1.0), "{narrow:?}");
     }
 
     #[test]
@@ -144,5 +154,9 @@ mod tests {
         }
         assert!(Axis::logarithmic("", Unit::Time, [0.0, f64::NAN]).is_none());
         assert_eq!(Axis::between("", Unit::Time, 0.0, 1.0).words(2000.0), "2 ms");
+        assert_eq!(
+            [0.5, 1.0, 1.25, 2000.0].map(|one| Axis::between("", Unit::Number, 0.0, 1.0).words(one)),
+            ["0.5", "1", "1.25", "2,000"]
+        );
     }
 }

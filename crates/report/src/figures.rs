@@ -70,6 +70,14 @@ pub fn spread(one: &Estimate) -> String {
     }
 }
 
+/// `1,008 to 1,210/s`; a dash with the number of blocks where there is no interval.
+pub fn interval_words(one: &Estimate) -> String {
+    match one.low.zip(one.high) {
+        Some((low, high)) => format!("{} to {}", value(one.metric, low), value(one.metric, high)),
+        None => format!("– ({} blocks)", one.blocks),
+    }
+}
+
 /// `1.52 [1.48, 1.57]`.
 pub fn ratio(one: &Comparison) -> String {
     if !one.ratio.is_finite() {

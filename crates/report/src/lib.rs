@@ -6,6 +6,7 @@ mod axis;
 mod calibration;
 mod capacity;
 mod csv;
+mod doubts;
 mod figures;
 mod gate;
 mod history;

@@ -10,6 +10,7 @@ use dyno_model::{
 };
 
 use crate::{
+    doubts::{EFFECT, beside_noise, word},
     figures::{outcome, rank, ratio, spread, value, verdict},
     text::sorted,
 };
@@ -58,6 +59,7 @@ pub fn markdown(run: &Run, analysis: &Analysis) -> String {
         if analysis.trust.grade == '-' { "none".to_owned() } else { analysis.trust.grade.to_string() },
         run.plan.baseline
     );
+    text += &doubts(analysis);
     for &operation in &run.plan.operations {
         text += &operation_tables(analysis, operation);
     }
@@ -85,14 +87,28 @@ pub fn markdown(run: &Run, analysis: &Analysis) -> String {
     text
 }
 
+/// The whole run's reasons to doubt.
+fn doubts(analysis: &Analysis) -> String {
+    let line = |reason: &String| format!("- {}\n", escape(reason));
+    let noise: String = analysis.trust.noise.iter().map(line).collect();
+    let others: String = beside_noise(&analysis.trust).map(line).collect();
+    let noise = if noise.is_empty() { noise } else { format!("\n{noise}\n{EFFECT}\n") };
+    if others.is_empty() { noise } else { format!("{noise}\n{others}") }
+}
+
 fn operation_tables(analysis: &Analysis, operation: Operation) -> String {
     let rates = sorted(analysis, operation, Metric::Throughput);
     if rates.is_empty() {
         return String::new();
     }
+    let is_told = |metric: &Metric| {
+        analysis.results.iter().any(|one| one.operation == operation && one.metric == *metric)
+    };
+    // A column that no stack has anything for isn't there.
+    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(is_told).collect();
     let rows = rates.iter().map(|rate| {
         let mut row = vec![rate.stack.to_string(), rank(rate.rank)];
-        row.extend(Metric::ALL.map(|metric| {
+        row.extend(metrics.iter().map(|&metric| {
             let mut all = analysis.results.iter();
             let one =
                 all.find(|one| one.stack == rate.stack && one.operation == operation && one.metric == metric);
@@ -103,7 +119,8 @@ fn operation_tables(analysis: &Analysis, operation: Operation) -> String {
         }));
         row
     });
-    let heads = ["stack", "rank", "requests/s", "CPU", "database CPU", "p50", "p90", "p99", "memory"];
+    let heads: Vec<&str> =
+        ["stack", "rank"].into_iter().chain(metrics.iter().map(|&metric| word(metric))).collect();
     let mut text = format!("\n## {}\n\n{}", escape(operation.name()), table(&heads, 1, rows));
     let of = analysis
         .comparisons

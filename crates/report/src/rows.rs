@@ -39,6 +39,23 @@ pub struct Row {
     pub rank: Option<String>,
     /// Set for the first row of a group, with the group's words.
     pub group: Option<String>,
+    /// Why the row's figure carries no verdict: it is greyed, and the reason stands below its marks.
+    pub refused: Option<String>,
+    /// What makes a part of the row's figures less sure, below its marks.
+    pub note: Option<String>,
+    /// Whether it is one of those that can't be told from the best.
+    pub tied: bool,
+}
+
+impl Row {
+    /// Classes of the row in the style sheet.
+    const fn class(&self) -> Option<&'static str> {
+        match (self.refused.is_some(), self.tied) {
+            (true, _) => Some("grey"),
+            (false, true) => Some("tied"),
+            (false, false) => None,
+        }
+    }
 }
 
 /// A whole plot.
@@ -65,29 +82,40 @@ impl Plot<'_> {
         if self.rows.is_empty() {
             return html! {};
         }
-        let ranked = self.rows.iter().any(|row| row.rank.is_some());
-        let columns = 2 + self.heads.len() + usize::from(ranked);
         html! {
             figure id=(self.id) {
                 (caption(&self.caption, &self.id, &self.sheet))
                 (legend(self.legend))
-                table.rows.few[self.rows.len() <= 20] style=(PreEscaped(grid(&self.axis))) {
-                    thead { tr {
-                        @if ranked { th scope="col" { "rank" } }
-                        th scope="col" { "stack" }
-                        th.plot scope="col" { span.hide { (self.axis.name()) } (ticks(&self.axis)) }
-                        @for head in self.heads { th.n scope="col" { (head) } }
-                    } }
-                    tbody {
-                        @for row in &self.rows {
-                            @if let Some(group) = &row.group { tr.group { th colspan=(columns) scope="colgroup" { (group) } } }
-                            tr data-s=(row.name) {
-                                @if ranked { td.rank { (row.rank.as_deref().unwrap_or("–")) } }
-                                th scope="row" { (row.name) @if row.baseline { " " small { "baseline" } } }
-                                td.plot { (picture(&row.glyphs, &self.axis)) }
-                                @for words in &row.words { td { (words) } }
-                            }
+                (table(&self.axis, self.heads, &self.rows))
+            }
+        }
+    }
+}
+
+/// Rows over an axis. A column that no row has anything for isn't drawn.
+pub fn table(axis: &Axis, heads: &[&str], rows: &[Row]) -> Markup {
+    let ranked = rows.iter().any(|row| row.rank.is_some());
+    let columns = 2 + heads.len() + usize::from(ranked);
+    html! {
+        table.rows.few[rows.len() <= 20] style=(PreEscaped(grid(axis))) {
+            thead { tr {
+                @if ranked { th scope="col" { "rank" } }
+                th scope="col" { "stack" }
+                th.plot scope="col" { span.hide { (axis.name()) } (ticks(axis)) }
+                @for head in heads { th.n scope="col" { (head) } }
+            } }
+            tbody {
+                @for row in rows {
+                    @if let Some(group) = &row.group { tr.group { th colspan=(columns) scope="colgroup" { (group) } } }
+                    tr class=[row.class()] data-s=(row.name) {
+                        @if ranked { td.rank { (row.rank.as_deref().unwrap_or("–")) } }
+                        th scope="row" { (row.name) @if row.baseline { " " small { "baseline" } } }
+                        td.plot {
+                            (picture(&row.glyphs, axis))
+                            @if let Some(reason) = &row.refused { small.why { "no verdict: " (reason) } }
+                            @if let Some(note) = &row.note { small.why { (note) } }
                         }
+                        @for words in &row.words { td { (words) } }
                     }
                 }
             }

@@ -11,6 +11,7 @@ use dyno_model::{
 };
 
 use crate::{
+    doubts::{self, EFFECT, beside_noise, grade},
     figures::{number, outcome, rank, ratio, spread, valid_blocks},
     spark::spark,
 };
@@ -78,54 +79,80 @@ pub fn table(run: &Run, analysis: &Analysis, screen: Screen) -> String {
     text
 }
 
+/// A column of an operation's table.
+struct Column {
+    head: &'static str,
+    width: usize,
+    metric: Option<Metric>,
+    /// What a metric's figures are divided by.
+    scale: f64,
+}
+
+impl Column {
+    const fn of(head: &'static str, width: usize, metric: Metric, scale: f64) -> Self {
+        Self { head, width, metric: Some(metric), scale }
+    }
+
+    /// Those beside rank, stack and throughput, for a screen. One that no stack has anything for isn't there.
+    fn all(analysis: &Analysis, operation: Operation, wide: bool) -> Vec<Self> {
+        const MIB: f64 = 1024.0 * 1024.0;
+        let has = |metric: Metric| {
+            analysis.results.iter().any(|one| one.operation == operation && one.metric == metric)
+        };
+        let cpu = Self::of("CPU us", 8, Metric::CpuPerRequest, 1.0);
+        let p50 = Self::of("p50 ms", 8, Metric::LatencyP50, 1e3);
+        let p90 = Self::of("p90 ms", 8, Metric::LatencyP90, 1e3);
+        let p99 = Self::of("p99 ms", 8, Metric::LatencyP99, 1e3);
+        let all = if wide {
+            let spread = Self { head: "", width: 6, metric: None, scale: 1.0 };
+            vec![cpu, spread, p50, p90, p99, Self::of("MiB", 8, Metric::Memory, MIB)]
+        } else {
+            vec![cpu, p50, if has(Metric::LatencyP99) { p99 } else { p90 }]
+        };
+        let is_told = |column: &Self| has(column.metric.unwrap_or(Metric::CpuPerRequest));
+        all.into_iter().filter(is_told).collect()
+    }
+}
+
 fn operation_table(run: &Run, analysis: &Analysis, operation: Operation, screen: Screen) -> String {
     let find = |stack: &StackName, metric: Metric| {
         let mut all = analysis.results.iter();
         all.find(|one| one.stack == *stack && one.operation == operation && one.metric == metric)
     };
-    let mut stacks: Vec<&StackName> = run.prepared.iter().map(|one| &one.stack).collect();
-    stacks.retain(|stack| find(stack, Metric::Throughput).is_some());
-    stacks.sort_by(|a, b| {
-        let rate = |stack| find(stack, Metric::Throughput).map_or(0.0, |one| one.estimate);
-        rate(b).total_cmp(&rate(a))
-    });
+    let rates = sorted(analysis, operation, Metric::Throughput);
     let wide = screen.is_wide(run);
     let width = name_width(run);
-    let mut text = format!("{:<4} {:<width$} {:>15} {:>8}", "rank", "stack", "requests/s", "CPU us");
-    let heads = if wide {
-        format!(" {:>6} {:>8} {:>8} {:>8} {:>8}  {SPARKLINE}", "", "p50 ms", "p90 ms", "p99 ms", "MiB")
-    } else {
-        format!(" {:>8} {:>10}", "p50 ms", "p90 ms")
-    };
-    let _ = writeln!(text, "{heads}");
+    let ranked = rates.iter().any(|rate| rate.rank.is_some());
+    let columns = Column::all(analysis, operation, wide);
     let spectrum = Spectrum::of(analysis, operation);
-    for stack in stacks {
-        let Some(rate) = find(stack, Metric::Throughput) else { continue };
-        let cpu = find(stack, Metric::CpuPerRequest);
-        let scaled = |metric, scale: f64| {
-            find(stack, metric).map_or_else(|| "–".to_owned(), |one| number(one.estimate / scale))
-        };
-        let ms = |metric| scaled(metric, 1e3);
-        let _ = write!(
-            text,
-            "{:<4} {:<width$} {:>8} {:>6} {:>8}",
-            rank(rate.rank),
-            stack.to_string(),
-            number(rate.estimate),
-            spread(rate),
-            scaled(Metric::CpuPerRequest, 1.0),
-        );
-        let (p50, p90) = (ms(Metric::LatencyP50), ms(Metric::LatencyP90));
-        let rest = if wide {
-            let (spread, p99) = (cpu.map_or_else(String::new, spread), ms(Metric::LatencyP99));
-            let memory = scaled(Metric::Memory, 1024.0 * 1024.0);
-            format!(" {spread:>6} {p50:>8} {p90:>8} {p99:>8} {memory:>8}  {}", spectrum.sparkline(stack))
-        } else {
-            format!(" {p50:>8} {p90:>10}")
-        };
-        let _ = writeln!(text, "{}", rest.trim_end());
+    let sparklines = wide && rates.iter().any(|rate| !spectrum.sparkline(&rate.stack).is_empty());
+    let line = |rank: &str, name: &str, rate: String, cells: Vec<String>, sparkline: &str| {
+        let rank = if ranked { format!("{rank:<4} ") } else { String::new() };
+        let cells = columns.iter().zip(cells).map(|(column, cell)| format!(" {cell:>0$}", column.width));
+        let line = format!("{rank}{name:<width$} {rate:>15}{}  {sparkline}", cells.collect::<String>());
+        format!("{}\n", line.trim_end())
+    };
+    let heads = columns.iter().map(|column| column.head.to_owned()).collect();
+    let mut text =
+        line("rank", "stack", "requests/s".to_owned(), heads, if sparklines { SPARKLINE } else { "" });
+    for rate in rates {
+        let cells = columns.iter().map(|column| match column.metric {
+            Some(metric) => find(&rate.stack, metric)
+                .map_or_else(|| "–".to_owned(), |one| number(one.estimate / column.scale)),
+            None => find(&rate.stack, Metric::CpuPerRequest).map_or_else(String::new, spread),
+        });
+        let throughput = format!("{:>8} {:>6}", number(rate.estimate), spread(rate));
+        let sparkline = if sparklines { spectrum.sparkline(&rate.stack) } else { String::new() };
+        text += &line(&rank(rate.rank), &rate.stack.to_string(), throughput, cells.collect(), &sparkline);
+        // With a ratio the reason stands beside that.
+        let is_compared =
+            analysis.comparisons.iter().any(|one| one.a == rate.stack && one.operation == operation);
+        let reason = doubts::own(run, analysis, &rate.stack, operation, Metric::Throughput);
+        if let Some(reason) = reason.filter(|_| !is_compared) {
+            let _ = writeln!(text, "{}", screen.wrap(&format!("     no verdict: {reason}"), 7));
+        }
     }
-    text + &ratios(run, analysis, operation, wide)
+    text + &ratios(run, analysis, operation, screen)
 }
 
 /// Latency by percentile of all stacks, on one logarithmic scale, so that their heights compare.
@@ -162,7 +189,7 @@ impl<'a> Spectrum<'a> {
     }
 }
 
-fn ratios(run: &Run, analysis: &Analysis, operation: Operation, wide: bool) -> String {
+fn ratios(run: &Run, analysis: &Analysis, operation: Operation, screen: Screen) -> String {
     let of = |metric: Metric| {
         analysis.comparisons.iter().filter(move |one| one.operation == operation && one.metric == metric)
     };
@@ -175,12 +202,18 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation, wide: bool) -> S
     let more = [("CPU", Metric::CpuPerRequest), ("p50", Metric::LatencyP50)];
     for one in of(Metric::Throughput) {
         let mut line = format!("  {:<width$} {:<23}", one.a.to_string(), marked(one));
-        for &(word, metric) in if wide { &more[..] } else { &narrow[..] } {
+        for &(word, metric) in if screen.is_wide(run) { &more[..] } else { &narrow[..] } {
             let cell = of(metric).find(|other| other.a == one.a);
             let cell = cell.map_or_else(String::new, |other| format!("{word} {}", marked(other)));
             let _ = write!(line, "{cell:<30}");
         }
         let _ = writeln!(text, "{}", line.trim_end());
+        if let Some(reason) = doubts::own(run, analysis, &one.a, operation, Metric::Throughput) {
+            let _ = writeln!(text, "{}", screen.wrap(&format!("    ! no verdict: {reason}"), 6));
+        }
+    }
+    if let Some(reason) = doubts::of_baseline(run, analysis, operation, Metric::Throughput) {
+        let _ = writeln!(text, "{}", screen.wrap(&format!("  ! {reason}"), 4));
     }
     text
 }
@@ -205,9 +238,7 @@ fn footer(run: &Run, analysis: &Analysis, screen: Screen) -> String {
          ! no verdict. ± is half of the 95 % interval; ranks in one interval are ties.\n\
          CPU is that of server and front, per request."
     );
-    let reasons = &analysis.trust.reasons;
-    let reasons = if reasons.is_empty() { "no flags".to_owned() } else { reasons.join("; ") };
-    let _ = writeln!(text, "{}", screen.wrap(&format!("Trust: {} ({reasons}).", analysis.trust.grade), 2));
+    text += &trust(analysis, screen);
     text += &checks(analysis, screen);
     text += &servers(analysis, screen);
     if !analysis.not_run.is_empty() {
@@ -237,6 +268,23 @@ fn footer(run: &Run, analysis: &Analysis, screen: Screen) -> String {
         }
     }
     let _ = writeln!(text, "\nseed {}, {}", run.seed, run.command.join(" "));
+    text
+}
+
+/// The letter with its reasons, and what noise did to the figures.
+fn trust(analysis: &Analysis, screen: Screen) -> String {
+    let trust = &analysis.trust;
+    let none = if trust.reasons.is_empty() { ": no reason to doubt" } else { "" };
+    let mut text = format!("\n{}\n", screen.bold(&format!("Trust {}{none}", grade(trust))));
+    for reason in &trust.noise {
+        let _ = writeln!(text, "{}", screen.wrap(&format!("  - {reason}"), 4));
+    }
+    if !trust.noise.is_empty() {
+        let _ = writeln!(text, "  {EFFECT}");
+    }
+    for reason in beside_noise(trust) {
+        let _ = writeln!(text, "{}", screen.wrap(&format!("  - {reason}"), 4));
+    }
     text
 }
 
@@ -286,13 +334,14 @@ fn checks(analysis: &Analysis, screen: Screen) -> String {
 
 /// Breaks a text into lines of at most `width`, further lines indented.
 pub fn wrap(text: &str, width: usize, indent: usize) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    let words = text.trim_start_matches(' ');
+    let mut lines = vec![" ".repeat(text.len() - words.len())];
+    for (at, word) in words.split(' ').enumerate() {
         let last = lines.last_mut().expect("there is always a line");
-        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
+        if at > 0 && last.chars().count() + 1 + word.chars().count() > width {
             lines.push(format!("{}{word}", " ".repeat(indent)));
         } else {
-            if !last.is_empty() || word.is_empty() {
+            if at > 0 {
                 last.push(' ');
             }
             last.push_str(word);

@@ -5,6 +5,7 @@
 
 mod about;
 mod across;
+mod answer;
 mod capacity;
 mod operation;
 mod ranking;
@@ -32,8 +33,8 @@ pub fn html(run: &Run, analysis: &Analysis) -> String {
     let measured: Vec<Operation> =
         run.plan.operations.iter().copied().filter(|operation| has(analysis, *operation)).collect();
     let body = html! {
-        (answer(analysis))
-        (ranking::section(run, analysis, &measured))
+        (answer::section(analysis))
+        (answer::picture(run, analysis, &measured))
         @for (index, operation) in measured.iter().enumerate() {
             (operation::section(run, analysis, *operation, !many || index == 0))
         }
@@ -61,7 +62,10 @@ pub fn html(run: &Run, analysis: &Analysis) -> String {
         ),
         ("baseline", run.plan.baseline.to_string()),
     ];
-    let mut links = vec![("#ranking".to_owned(), "ranking".to_owned())];
+    let mut links = Vec::new();
+    if !measured.is_empty() {
+        links.push(("#faster".to_owned(), "who is faster".to_owned()));
+    }
     links.extend(measured.iter().map(|operation| (format!("#{operation}"), operation.to_string())));
     links.extend(
         [
@@ -111,17 +115,4 @@ fn page(title: &str, facts: &[(&str, String)], links: &[(String, String)], body:
     }
     .into_string()
         + "\n"
-}
-
-fn answer(analysis: &Analysis) -> Markup {
-    let refused = analysis.trust.grade == '-';
-    html! {
-        section.answer.refused[refused] aria-label="The answer" {
-            @if analysis.sentences.is_empty() { p { "There is nothing to say: no block is complete." } }
-            ul { @for sentence in &analysis.sentences { li { (sentence) } } }
-            @if !analysis.trust.reasons.is_empty() && !refused {
-                p.soft { "Trust " (analysis.trust.grade) ", because: " (analysis.trust.reasons.join("; ")) "." }
-            }
-        }
-    }
 }

@@ -11,7 +11,8 @@ use maud::{Markup, html};
 use crate::{
     axis::{Axis, Unit},
     csv::{Sheet, cell, maybe},
-    figures::{rank, ratio, spread, time_us, valid_blocks, value, verdict},
+    doubts,
+    figures::{interval_words, rank, ratio, spread, time_us, valid_blocks, value, verdict},
     page::MANY,
     plot::{COLOURS, Line, lines, spark},
     rows::{Glyph, Plot, Row, caption},
@@ -35,6 +36,7 @@ pub fn section(run: &Run, analysis: &Analysis, operation: Operation, open: bool)
         (intervals(run, analysis, operation, Metric::Memory, "memory of server and front under load, the most in each block: less is better"))
         (table(run, analysis, operation))
         (ratios(run, analysis, operation))
+        (super::ranking::figure(run, analysis, operation))
     };
     html! {
         @if many {
@@ -62,7 +64,8 @@ fn intervals(run: &Run, analysis: &Analysis, operation: Operation, metric: Metri
         );
         Row {
             glyphs: glyphs(one, 0),
-            words: vec![value(metric, one.estimate), interval(one)],
+            words: vec![value(metric, one.estimate), interval_words(one)],
+            refused: doubts::own(run, analysis, &one.stack, operation, metric),
             ..row(run, &one.stack)
         }
     });
@@ -91,13 +94,6 @@ fn glyphs(one: &Estimate, colour: u8) -> Vec<Glyph> {
     match one.low.zip(one.high) {
         Some((low, high)) => vec![Glyph::Span(low, high, colour), Glyph::Dot(one.estimate, colour)],
         None => vec![Glyph::Hollow(one.estimate, colour)],
-    }
-}
-
-fn interval(one: &Estimate) -> String {
-    match one.low.zip(one.high) {
-        Some((low, high)) => format!("{} to {}", value(one.metric, low), value(one.metric, high)),
-        None => format!("– ({} blocks)", one.blocks),
     }
 }
 
@@ -151,11 +147,15 @@ fn latency(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             .find(|one| one.stack == *stack && one.operation == operation && one.metric == metric)
     };
     let order = sorted(analysis, operation, Metric::LatencyP50);
+    let told =
+        LATENCIES.into_iter().filter(|one| order.iter().any(|first| of(&first.stack, one.0).is_some()));
+    let told: Vec<(Metric, u8, &str)> = told.collect();
     let mut sheet = Sheet::new(&["stack", "percentile", "us", "low_us", "high_us"]);
     let mut ends = Vec::new();
-    let rows = order.iter().map(|first| {
-        let mut row = row(run, &first.stack);
-        for (metric, colour, name) in LATENCIES {
+    let (of_all, notes) = latency_doubts(run, analysis, &order, &told);
+    let rows = order.iter().zip(notes).map(|(first, note)| {
+        let mut row = Row { note, ..row(run, &first.stack) };
+        for &(metric, colour, name) in &told {
             let Some(one) = of(&first.stack, metric) else {
                 row.words.push("–".to_owned());
                 continue;
@@ -172,16 +172,43 @@ fn latency(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     let Some(axis) = Axis::logarithmic("latency", Unit::Time, ends) else {
         return html! { p.soft { "Latency: – " (no_latency(run, operation)) } };
     };
-    Plot {
+    let figure = Plot {
         id: format!("latency-{operation}"),
-        caption: format!("{operation}: latency {}with 95 % intervals (from when each request was due, the rate the same for all; logarithmic axis; –: fewer than ten requests lie beyond, or overloaded at this rate)", offered(run, operation)),
+        caption: format!(
+            "{operation}: latency {}with 95 % intervals (from when each request was due, the rate the same for all; logarithmic axis; –: fewer than ten requests lie beyond, or overloaded at this rate)",
+            offered(run, operation)
+        ),
         axis,
-        heads: &["p50", "p90", "p99"],
+        heads: &told.iter().map(|one| one.2).collect::<Vec<_>>(),
         rows,
-        legend: &LATENCIES.map(|(_, colour, name)| (colour, name)),
+        legend: &told.iter().map(|&(_, colour, name)| (colour, name)).collect::<Vec<_>>(),
         sheet,
+    };
+    html! { (figure.render()) @for words in of_all { p.why { (words) } } }
+}
+
+/// Why percentiles carry no verdict: what is so for every stack, once, and what is a stack's own.
+fn latency_doubts(
+    run: &Run,
+    analysis: &Analysis,
+    order: &[&Estimate],
+    told: &[(Metric, u8, &str)],
+) -> (Vec<String>, Vec<Option<String>>) {
+    let mut of_all = Vec::new();
+    let mut notes = vec![Vec::new(); order.len()];
+    for &(metric, _, name) in told {
+        let of = |one: &&Estimate| doubts::own(run, analysis, &one.stack, one.operation, metric);
+        let reasons: Vec<Option<String>> = order.iter().map(of).collect();
+        if let Some(first) = reasons.iter().flatten().next().filter(|_| reasons.iter().all(Option::is_some)) {
+            of_all.push(format!("no verdict on any {name}, for instance of {}: {first}", order[0].stack));
+            continue;
+        }
+        for (note, reason) in notes.iter_mut().zip(reasons) {
+            note.extend(reason.map(|reason| format!("no verdict on its {name}: {reason}")));
+        }
     }
-    .render()
+    let notes = notes.into_iter().map(|all| (!all.is_empty()).then(|| all.join("; ")));
+    (of_all, notes.collect())
 }
 
 fn no_latency(run: &Run, operation: Operation) -> String {
@@ -320,8 +347,8 @@ fn ridges(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     html! { div.tall { (figure.render()) } }
 }
 
+/// All figures as a table. A column that no stack has anything for isn't drawn.
 fn table(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
-    const METRICS: [Metric; 7] = Metric::ALL;
     let rates = sorted(analysis, operation, Metric::Throughput);
     let find = |stack: &StackName, metric| {
         analysis
@@ -329,23 +356,35 @@ fn table(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             .iter()
             .find(|one| one.stack == *stack && one.operation == operation && one.metric == metric)
     };
-    let heads = ["requests/s", "CPU", "database CPU", "p50", "p90", "p99", "memory"];
+    let is_told = |metric: &Metric| rates.iter().any(|rate| find(&rate.stack, *metric).is_some());
+    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(is_told).collect();
+    let ranked = rates.iter().any(|rate| rate.rank.is_some());
+    let doubts: Vec<Vec<String>> =
+        rates.iter().map(|rate| doubts::all_of(run, analysis, &rate.stack, operation)).collect();
+    let doubted = doubts.iter().any(|all| !all.is_empty());
     html! {
         details { summary { "All figures of " (operation) " as a table" }
         div.scroll tabindex="0" role="group" aria-label={ (operation) " figures" } { table.data.sort {
             caption { "Estimates with half their 95 % interval over " (valid_blocks(analysis)) }
-            thead { tr { th scope="col" { "stack" } th scope="col" { "rank" } @for head in heads { th scope="col" { (head) } } th scope="col" { "by block, ±20 %" } } }
-            tbody { @for rate in &rates {
+            thead { tr {
+                th scope="col" { "stack" }
+                @if ranked { th scope="col" { "rank" } }
+                @for metric in &metrics { th scope="col" { (doubts::word(*metric)) } }
+                th scope="col" { "by block, ±20 %" }
+                @if doubted { th.w scope="col" { "reasons to doubt" } }
+            } }
+            tbody { @for (rate, doubts) in rates.iter().zip(&doubts) {
                 tr data-s=(rate.stack) {
                     th scope="row" { (rate.stack) @if rate.stack == run.plan.baseline { " " small { "baseline" } } }
-                    td data-v=(rate.rank.map_or_else(String::new, |rank| rank.0.to_string())) { (rank(rate.rank)) }
-                    @for metric in METRICS {
+                    @if ranked { td data-v=(rate.rank.map_or_else(String::new, |rank| rank.0.to_string())) { (rank(rate.rank)) } }
+                    @for &metric in &metrics {
                         @match find(&rate.stack, metric) {
                             Some(one) => td data-v=(cell(one.estimate)) { (value(metric, one.estimate)) " " small { (spread(one)) } },
                             None => td data-v="" { "–" },
                         }
                     }
                     td { (spark_of(analysis, rate)) }
+                    @if doubted { td.w { (doubts.join("; ")) } }
                 }
             } }
         } } }
@@ -380,6 +419,12 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             None => vec![Glyph::Rule(1.0), Glyph::Hollow(one.ratio, colour)],
         }
     };
+    let more: Vec<(&str, Metric)> = [("CPU", Metric::CpuPerRequest), ("p50", Metric::LatencyP50)]
+        .into_iter()
+        .filter(|&(_, metric)| of(metric).next().is_some())
+        .collect();
+    let heads: Vec<&str> =
+        ["throughput", "verdict"].into_iter().chain(more.iter().map(|column| column.0)).collect();
     let mut sheet = Sheet::new(&["stack", "baseline", "metric", "ratio", "low", "high", "verdict", "reason"]);
     let rows = all.iter().map(|one| {
         for other in [Metric::Throughput, Metric::CpuPerRequest, Metric::LatencyP50]
@@ -396,14 +441,11 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             );
         }
         let words = |metric| of(metric).find(|other| other.a == one.a).map_or_else(|| "–".to_owned(), ratio);
+        let more = more.iter().map(|&(_, metric)| words(metric));
         Row {
             glyphs: glyph(one),
-            words: vec![
-                ratio(one),
-                verdict(one.verdict).to_owned(),
-                words(Metric::CpuPerRequest),
-                words(Metric::LatencyP50),
-            ],
+            words: [ratio(one), verdict(one.verdict).to_owned()].into_iter().chain(more).collect(),
+            refused: doubts::own(run, analysis, &one.a, operation, Metric::Throughput),
             ..row(run, &one.a)
         }
     });
@@ -420,22 +462,11 @@ fn ratios(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             run.plan.baseline
         ),
         axis,
-        heads: &["throughput", "verdict", "CPU", "p50"],
+        heads: &heads,
         rows,
         legend: &[(1, "different"), (0, "a tie, inconclusive, or no verdict")],
         sheet,
     };
-    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
-    for one in all.iter().filter(|one| one.verdict == Verdict::NoVerdict) {
-        match reasons.iter_mut().find(|reason| reason.0 == one.reason) {
-            Some(reason) => reason.1.push(one.a.to_string()),
-            None => reasons.push((&one.reason, vec![one.a.to_string()])),
-        }
-    }
-    html! {
-        (figure.render())
-        @for (reason, stacks) in reasons {
-            p.soft { "No verdict for " (stacks.iter().take(6).cloned().collect::<Vec<_>>().join(", ")) @if stacks.len() > 6 { " and " (stacks.len() - 6) " more" } ": " (reason) }
-        }
-    }
+    let shared = doubts::of_baseline(run, analysis, operation, Metric::Throughput);
+    html! { (figure.render()) @if let Some(reason) = shared { p.why { (reason) } } }
 }

@@ -11,33 +11,20 @@ use maud::{Markup, html};
 use crate::{
     axis::{Axis, Unit},
     csv::Sheet,
+    doubts,
     figures::{rank, spread, value},
-    page::MANY,
     rows::{Glyph, Plot, Row},
     text::sorted,
 };
 
-/// One figure for each operation.
-pub fn section(run: &Run, analysis: &Analysis, operations: &[Operation]) -> Markup {
-    let many = run.prepared.len() > MANY;
-    html! {
-        section #ranking {
-            h2 { "Ranking by throughput" }
-            p.soft { "The ranks that each stack could have, all considered at once (95 %). Stacks whose ranks overlap are ties: those of a group could not be told from its first." }
-            @if operations.is_empty() { p { "– no operation has been measured in a complete block." } }
-            @for (index, operation) in operations.iter().enumerate() {
-                @if many {
-                    details open[index == 0] { summary { h3 { (operation) } } (figure(run, analysis, *operation)) }
-                } @else { (figure(run, analysis, *operation)) }
-            }
-        }
-    }
-}
-
-fn figure(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
+/// The ranks that each stack could have; nothing where no rank may be given.
+pub fn figure(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
     let rates = sorted(analysis, operation, Metric::Throughput);
     let (ranked, unranked): (Vec<&Estimate>, Vec<&Estimate>) =
         rates.iter().partition(|one| one.rank.is_some());
+    if ranked.is_empty() {
+        return html! {};
+    }
     let mut sheet = Sheet::new(&["stack", "first_rank", "last_rank", "requests_per_s", "low", "high"]);
     let mut rows = Vec::new();
     let mut last_of_group = 0;
@@ -60,7 +47,7 @@ fn figure(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             glyphs = vec![Glyph::Span(f64::from(first), f64::from(last), 0), Glyph::Dot(place, 0)];
         } else if last_of_group != u32::MAX {
             last_of_group = u32::MAX;
-            group = Some("no rank may be given; the answer and the checks say why".to_owned());
+            group = Some("no rank may be given".to_owned());
         }
         let ranks = one.rank.map_or_else(<[String; 2]>::default, |(a, b)| [a.to_string(), b.to_string()]);
         let [first, last] = ranks;
@@ -73,12 +60,14 @@ fn figure(run: &Run, analysis: &Analysis, operation: Operation) -> Markup {
             words: vec![value(one.metric, one.estimate), spread(one)],
             rank: Some(rank(one.rank)),
             group,
+            refused: doubts::own(run, analysis, &one.stack, operation, one.metric),
+            ..Row::default()
         });
     }
     let most = rates.iter().filter_map(|one| one.rank).map(|(_, last)| last).max().unwrap_or(2).max(2);
     Plot {
         id: format!("rank-{operation}"),
-        caption: format!("{operation}: rank (dot: place of the estimate; bar: the ranks that are possible)"),
+        caption: format!("{operation}: rank by throughput (dot: place of the estimate; bar: the ranks that are possible, all stacks considered at once, 95 %; a group's stacks could not be told from its first)"),
         axis: Axis::between("rank", Unit::Number, 1.0, f64::from(most)),
         heads: &["estimate", "± half the interval"],
         rows,

@@ -1,8 +1,12 @@
 //! What a person reads, from a run made up of known truth.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use dyno_analyse::{analyse, synthetic};
-use dyno_model::record::{Block, Run};
+use dyno_analyse::{Analysis, analyse, synthetic};
+use dyno_model::{
+    Operation,
+    output::Metric,
+    record::{Block, Run},
+};
 use dyno_report::Screen;
 
 const STACKS: [(&str, f64); 4] = [
@@ -42,6 +46,174 @@ fn too_few_blocks_show_no_interval() {
     let table = dyno_report::table(&run, &analyse(&run, &blocks), Screen::default());
     assert!(table.starts_with("No verdict: 2 complete blocks"), "{table}");
     assert!(table.contains("±?") && !table.contains("±0"), "{table}");
+    assert!(!table.contains("rank "), "no rank, no column of ranks: {table}");
+}
+
+/// Two load engines drove it: the run allows no verdict on anything. Another system took an eighth of a CPU as well.
+fn untrusted() -> (Run, Analysis) {
+    let (mut run, mut blocks) = made(8);
+    run.plan.operations.retain(|operation| *operation == Operation::Hello);
+    blocks[3].trials[0].slices[0].outcome.engine = "another".to_owned();
+    for slice in blocks.iter_mut().flat_map(|block| &mut block.trials).flat_map(|trial| &mut trial.slices) {
+        slice.machine.steal_ns = slice.outcome.window_ns / 8;
+    }
+    let analysis = analyse(&run, &blocks);
+    assert_eq!(analysis.trust.grade, '-', "{:?}", analysis.trust);
+    (run, analysis)
+}
+
+#[test]
+fn without_any_verdict_all_figures_and_intervals_are_shown() {
+    let (run, analysis) = untrusted();
+    let page = dyno_report::html(&run, &analysis);
+    let table = dyno_report::table(&run, &analysis, Screen::default());
+    for one in analysis.comparisons.iter().filter(|one| one.metric == Metric::Throughput) {
+        let words = format!("{:.2} [{:.2}, {:.2}]", one.ratio, one.low.unwrap(), one.high.unwrap());
+        assert!(page.contains(&words) && table.contains(&words), "{words}");
+    }
+    assert!(!table.contains("±?"), "{table}");
+    let lines = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(lines.starts_with("No verdict: different load engines were used"), "{table}");
+    assert!(
+        lines.contains("hello: no ranking; as measured go-bun/go has the most answers, 1.99 times ["),
+        "{table}"
+    );
+    // What disturbed it is told in words all the same, with what it did.
+    for words in ["it took 12 % of a CPU", "Intervals are wider for this; nothing is refused for it."] {
+        assert!(lines.contains(words) && page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn a_picture_with_nothing_to_show_is_not_drawn() {
+    // No rank: none of the figures is of ranks, and each axis has as many marks as its rows.
+    let (run, analysis) = untrusted();
+    let page = dyno_report::html(&run, &analysis);
+    assert!(!page.contains("rank-hello") && !page.contains(">rank<"), "ranks without ranks");
+    for (run, blocks) in [made(8), made(2), made(1)] {
+        let page = dyno_report::html(&run, &analyse(&run, &blocks));
+        let first = page.split("id=\"faster\"").nth(1).unwrap().split("</section>").next().unwrap();
+        assert_eq!(first.matches("<table").count(), 2, "an operation each");
+        assert_eq!(first.matches("<tr data-s").count() + first.matches("<tr class").count(), 8, "{first}");
+        // The baseline is the dashed line, all others have a mark.
+        assert_eq!(first.matches("class=\"d s0\"").count(), 6, "{first}");
+        for table in page.split("<table class=\"rows").skip(1) {
+            let body = table.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
+            assert!(body.contains("<path") || body.contains("<rect"), "an empty axis: {body}");
+        }
+    }
+    let (run, _) = made(1);
+    let page = dyno_report::html(&run, &analyse(&run, &[]));
+    assert!(!page.contains("<figure") && !page.contains("id=\"faster\"") && !page.contains("#faster"));
+}
+
+#[test]
+fn a_column_that_is_empty_is_not_there() {
+    let (mut run, mut blocks) = made(8);
+    let table = |run: &Run, blocks: &[Block], columns| {
+        dyno_report::table(run, &analyse(run, blocks), Screen { columns, color: false })
+    };
+    let narrow = table(&run, &blocks, 80);
+    assert!(narrow.contains("p50 ms   p99 ms\n") && !narrow.contains("p90"), "{narrow}");
+    // Two open-loop slices of 50 answers in each of two blocks: enough for p90, too few for p99.
+    for block in &mut blocks {
+        for slice in block.trials.iter_mut().flat_map(|trial| &mut trial.slices) {
+            let mut few = dyno_model::histogram::LatencyHistogram::default();
+            (0..50).for_each(|at| few.record_ns(1_000_000 + at * 1000));
+            (slice.outcome.latency, slice.outcome.latency_less_late) = (few.clone(), few);
+        }
+    }
+    let narrow = table(&run, &blocks, 80);
+    assert!(narrow.contains("p50 ms   p90 ms\n") && !narrow.contains("p99"), "{narrow}");
+    let wide = table(&run, &blocks, 200);
+    assert!(wide.contains("p50 ms   p90 ms      MiB") && !wide.contains("p99 ms"), "{wide}");
+    run.plan.latency = None;
+    for slice in blocks.iter_mut().flat_map(|block| &mut block.trials).flat_map(|trial| &mut trial.slices) {
+        slice.outcome.latency = dyno_model::histogram::LatencyHistogram::default();
+    }
+    for columns in [80, 200] {
+        let none = table(&run, &blocks, columns);
+        assert!(!none.contains("p50") && !none.contains("p90") && !none.contains("p10 to"), "{none}");
+    }
+    let page = dyno_report::html(&run, &analyse(&run, &blocks));
+    let body = page.split("<main").nth(1).unwrap();
+    assert!(
+        !body.contains(">p50<") && !body.contains(">p99<") && !body.contains("latency-hello"),
+        "no latencies"
+    );
+    let markdown = dyno_report::markdown(&run, &analyse(&run, &blocks));
+    assert!(!markdown.contains("p50") && markdown.contains("database CPU"), "{markdown}");
+}
+
+/// The third stack isn't its own limit: its server has half of its CPUs left, database and generator none of theirs.
+fn limited() -> (Run, Analysis) {
+    let (run, mut blocks) = made(8);
+    for slice in blocks.iter_mut().flat_map(|block| &mut block.trials[2].slices) {
+        slice.cpu_ns.insert("server".to_owned(), slice.outcome.window_ns / 2);
+        slice.cpu_ns.insert("database".to_owned(), slice.outcome.window_ns * 3 / 4);
+    }
+    let analysis = analyse(&run, &blocks);
+    (run, analysis)
+}
+
+#[test]
+fn a_refused_stack_is_greyed_in_its_place_with_its_words() {
+    let (run, analysis) = limited();
+    let page = dyno_report::html(&run, &analysis);
+    let first = page.split("id=\"faster\"").nth(1).unwrap().split("</section>").next().unwrap();
+    let grey: Vec<&str> =
+        first.split("<tr class=\"grey\"").skip(1).map(|row| row.split("</tr>").next().unwrap()).collect();
+    assert_eq!(grey.len(), 2, "one in each operation: {first}");
+    for row in grey {
+        assert!(row.starts_with(" data-s=\"go-bun/go\""), "{row}");
+        assert!(row.contains("no verdict: the server used 50 % of its CPUs when it was saturated"), "{row}");
+        // Its figure and its interval are there, and its estimate is hollow.
+        assert!(row.contains(" [") && row.contains("class=\"h\"") && row.contains("class=\"i s0\""), "{row}");
+    }
+    // In its place: the fastest, before those that have ranks.
+    let place = |name: &str| first.find(&format!("data-s=\"{name}\"")).unwrap();
+    assert!(place("go-bun/go") < place("flask/gunicorn"), "{first}");
+    let table = dyno_report::table(&run, &analysis, Screen::default());
+    let lines: Vec<&str> = table.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("  go-bun/go")).unwrap();
+    assert!(lines[at + 1].starts_with("    ! no verdict: the server used 50 %"), "{table}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
+fn a_baseline_that_is_refused_is_the_reason_once_and_greys_no_other() {
+    let (mut run, _) = limited();
+    run.plan.baseline = "go-bun/go".parse().unwrap();
+    let mut blocks = synthetic::blocks(&run, &STACKS.map(|one| one.1), 8, 0.01);
+    for slice in blocks.iter_mut().flat_map(|block| &mut block.trials[2].slices) {
+        slice.cpu_ns.insert("server".to_owned(), slice.outcome.window_ns / 2);
+        slice.cpu_ns.insert("database".to_owned(), slice.outcome.window_ns * 3 / 4);
+    }
+    let analysis = analyse(&run, &blocks);
+    let page = dyno_report::html(&run, &analysis);
+    let first = page.split("id=\"faster\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert_eq!(first.matches("class=\"grey\"").count(), 2, "the baseline in each operation");
+    assert_eq!(first.matches("no verdict on any ratio to go-bun/go").count(), 2, "{first}");
+    let table = dyno_report::table(&run, &analysis, Screen::default());
+    assert_eq!(table.matches("! no verdict on any ratio to go-bun/go").count(), 2, "{table}");
+}
+
+#[test]
+fn those_tied_for_the_first_place_are_marked_by_a_word() {
+    let run = synthetic::run(&[("a/s", 1000.0), ("b/s", 1000.0), ("c/s", 500.0)]);
+    let analysis = analyse(&run, &synthetic::blocks(&run, &[1000.0, 1000.0, 500.0], 8, 0.01));
+    let page = dyno_report::html(&run, &analysis);
+    let first = page.split("id=\"faster\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert_eq!((first.matches("1–2 tied").count(), first.matches("<tr class=\"tied\"").count()), (4, 4));
+    assert!(first.contains(">3<") && !first.contains("fastest"), "{first}");
+    assert!(
+        analysis.sentences[0].contains(" are tied for the first place, none surely faster; "),
+        "{:?}",
+        analysis.sentences
+    );
+    let alone = analyse(&run, &synthetic::blocks(&run, &[1000.0, 1500.0, 500.0], 8, 0.01));
+    let page = dyno_report::html(&run, &alone);
+    assert!(page.contains("1 fastest") && !page.contains("<tr class=\"tied\""));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn bad_input_is_named_with_an_example_and_its_exit_code() {
     refused(
         &["run", "nonsense"],
         2,
-        &["no plan is called `nonsense`", "default, event-methods, field, smoke"],
+        &["no plan is called `nonsense`", "default, event-methods, field, full, smoke"],
     );
     refused(
         &["check", "flask/gunicron"],
