@@ -1,7 +1,8 @@
 //! Writes the table of METHOD's procedure on machines made up and recorded, as Markdown.
 //!
-//! `cargo run --release -p dyno-analyse --example calibration [SESSIONS]`; two thousand sessions a figure take a few minutes.
-//! The session's number is the seed: the table is the same each time.
+//! `cargo run --release -p dyno-analyse --example calibration [SESSIONS [duets|tables|spreads]]`; two thousand sessions a figure take a few minutes.
+//! With `duets` or `tables` only those of the rules before 2026-11-30 beside today's. The session's number is the seed: the tables are the same
+//! each time.
 
 #[path = "../tests/noise/mod.rs"]
 mod noise;
@@ -15,7 +16,10 @@ use dyno_analyse::{
 };
 use dyno_model::output::Verdict;
 use noise::{
-    BLOCK_S, Clockwork, HIT, Machine, SETTING, TIE, Table, machines, one_stack_is_hit, recorded_misses,
+    BLOCK_S, Clockwork, HIT, Machine, SETTING, TIE, Table,
+    estimators::{Adjusted, side_by_side},
+    machines, one_stack_is_hit, out_of_sight, recorded_misses,
+    tables::{Growing, Tally},
     verdict,
 };
 use rand::SeedableRng;
@@ -25,7 +29,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sessions: u64 = std::env::args().nth(1).map_or(Ok(2_000), |count| {
         count.parse().map_err(|error| format!("sessions: {count}: {error}; for instance 2000"))
     })?;
-    let machines: Vec<Machine> = machines();
+    match std::env::args().nth(2).as_deref() {
+        Some("duets") => return Ok(old_and_new_duets(sessions)),
+        Some("spreads") => return Ok(spreads()),
+        Some("tables") => return Ok(old_and_new_tables(sessions)),
+        Some(other) => {
+            return Err(format!("{other}: give \"duets\", \"tables\", \"spreads\" or nothing").into());
+        }
+        None => {}
+    }
+    let machines: Vec<Machine> = out_of_sight();
     println!("# The procedure on {} machines, {sessions} sessions a figure", machines.len());
     println!();
     println!(
@@ -87,7 +100,176 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("## Where no promise holds");
     println!();
     println!("{}", one_sided(sessions));
+    println!();
+    old_and_new_duets(sessions);
+    println!();
+    old_and_new_tables(sessions);
+    println!();
+    spreads();
     Ok(())
+}
+
+/// The rules before 2026-11-30 beside today's, on all machines.
+fn old_and_new_duets(sessions: u64) {
+    println!("## Old rules | new rules: duets");
+    println!();
+    println!(
+        "{sessions} sessions of two equal stacks and as many of one that is slower by 3 %, of the same blocks by both rules. \"Said nothing\":"
+    );
+    println!(
+        "no interval and no verdict within 48 blocks, void ones included. Coverage is of the truth by the last interval that was told."
+    );
+    println!("Time is that of all sessions with 3 %.");
+    println!();
+    println!(
+        "| machine | said nothing | A/A different | truth in the interval | 3 % found | minutes | ± at 8 blocks |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for machine in &machines() {
+        println!("{}", duets(machine, sessions));
+    }
+}
+
+/// What adjusting slices and weighting quads each do to the spread of blocks, as they are fitted over runs of eight.
+fn spreads() {
+    println!("## The spread of a duet's blocks, by estimator");
+    println!();
+    println!("Standard deviation of a block's log-ratio within {RUNS} runs of eight blocks.");
+    println!();
+    println!("| machine | all slices alike | quads weighted | slices adjusted | both |");
+    println!("|---|---|---|---|---|");
+    for machine in &machines() {
+        let mut squares = [0.0; 4];
+        for run in 0..RUNS {
+            let (mut clockwork, mut adjusted) = (Clockwork::new(machine, rng(run)), Adjusted::default());
+            (0..8).for_each(|_| adjusted.add(clockwork.measure(&[0.0, 0.0], noise::QUADS)));
+            let ways = [(false, false), (false, true), (true, false), (true, true)];
+            for (square, (adjusting, weighting)) in squares.iter_mut().zip(ways) {
+                let sd = standard_deviation(&adjusted.log_ratios_by(adjusting, weighting));
+                *square += sd.powi(2) / RUNS as f64;
+            }
+        }
+        let cells = squares.map(|square: f64| format!("{:.1} %", 100.0 * square.sqrt()));
+        println!("| {} | {} |", machine.name, cells.join(" | "));
+    }
+}
+
+const RUNS: u64 = 60;
+
+/// The same for tables.
+fn old_and_new_tables(sessions: u64) {
+    println!("## Old rules | new rules: tables of nine stacks, one a twin");
+    println!();
+    println!(
+        "{} tables. Old rules say nothing of fewer than eight blocks. Clear pairs differ by 25 % or more.",
+        sessions
+    );
+    println!();
+    println!(
+        "| machine | blocks | pairs with an interval | truth in the interval | twin told apart | clear pairs decided | ± of a pair | all ranks hold |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for machine in &machines() {
+        grown(machine, sessions).into_iter().for_each(|row| println!("{row}"));
+    }
+}
+
+fn duets(machine: &Machine, sessions: u64) -> String {
+    let looks = Looks::default();
+    let mut of: [Duets; 2] = Default::default();
+    for (case, effect) in [(0, 0.0), (1, -TIE)] {
+        for at in 0..sessions {
+            let mut clockwork = Clockwork::new(machine, rng(2 * at + case));
+            for (of, ended) in of.iter_mut().zip(side_by_side(&looks, &mut clockwork, effect, at)) {
+                if case == 1 {
+                    of.blocks += ended.blocks as u64;
+                }
+                if let Some(half) = ended.half_at_8 {
+                    of.halves += half;
+                    of.reached_8 += 1;
+                }
+                let Some(decision) = ended.decision else { continue };
+                of.said += 1;
+                of.covered += u64::from(decision.interval.low <= effect && effect <= decision.interval.high);
+                match case {
+                    0 => of.different += u64::from(decision.verdict == Verdict::Different),
+                    _ => of.found += u64::from(decision.beyond_zero()),
+                }
+            }
+        }
+    }
+    let cell = |write: &dyn Fn(&Duets) -> String| of.iter().map(write).collect::<Vec<_>>().join(" \\| ");
+    let percent = |count: u64, of: u64| match of {
+        0 => "-".to_owned(),
+        _ => format!("{:.1} %", 100.0 * count as f64 / of as f64),
+    };
+    let columns = [
+        cell(&|one| percent(2 * sessions - one.said, 2 * sessions)),
+        cell(&|one| percent(one.different, sessions)),
+        cell(&|one| percent(one.covered, one.said)),
+        cell(&|one| percent(one.found, sessions)),
+        cell(&|one| format!("{:.1}", one.blocks as f64 / sessions as f64 * BLOCK_S / 60.0)),
+        cell(&|one| match one.reached_8 {
+            0 => "-".to_owned(),
+            reached => format!("{:.1} %", 100.0 * one.halves / reached as f64),
+        }),
+    ];
+    format!("| {} | {} |", machine.name, columns.join(" | "))
+}
+
+/// Counts over duets.
+#[derive(Default)]
+struct Duets {
+    said: u64,
+    different: u64,
+    covered: u64,
+    found: u64,
+    blocks: u64,
+    reached_8: u64,
+    halves: f64,
+}
+
+/// Tables whose ranks are told: each costs a simulation of its own.
+const RANKED: u64 = 100;
+const BLOCKS: [usize; 4] = [3, 5, 8, 12];
+
+fn grown(machine: &Machine, tables: u64) -> Vec<String> {
+    let (mut old, mut new) = ([Tally::default(); BLOCKS.len()], [Tally::default(); BLOCKS.len()]);
+    for at in 0..tables {
+        let mut growing = Growing::new(machine, rng(at));
+        for blocks in 1..=BLOCKS[BLOCKS.len() - 1] {
+            growing.grow();
+            if let Some(place) = BLOCKS.iter().position(|&one| one == blocks) {
+                growing.tell(&mut new[place], at < RANKED);
+                growing.tell_before(&mut old[place]);
+            }
+        }
+    }
+    let percent = |count: u64, of: u64| match of {
+        0 => "-".to_owned(),
+        _ => format!("{:.1} %", 100.0 * count as f64 / of as f64),
+    };
+    let rows = BLOCKS.iter().zip(old.iter().zip(&new)).map(|(blocks, both)| {
+        let both = [both.0, both.1];
+        let cell = |write: &dyn Fn(&Tally) -> String| both.map(write).join(" \\| ");
+        let columns = [
+            cell(&|one| percent(one.pairs, one.tables * 36)),
+            cell(&|one| percent(one.pairs - one.missed, one.pairs)),
+            cell(&|one| percent(one.twins_told, one.tables)),
+            cell(&|one| percent(one.decided, one.clear)),
+            cell(&|one| match one.pairs {
+                0 => "-".to_owned(),
+                pairs => format!("{:.1} %", 100.0 * one.halves / pairs as f64),
+            }),
+            percent(new_ranks(both[1]).0, new_ranks(both[1]).1),
+        ];
+        format!("| {} | {blocks} | {} |", machine.name, columns.join(" | "))
+    });
+    rows.collect()
+}
+
+fn new_ranks(tally: &Tally) -> (u64, u64) {
+    (tally.ranks_hold, tally.ranked)
 }
 
 fn rng(session: u64) -> ChaCha8Rng {
@@ -105,7 +287,7 @@ fn share(count: u64, trials: u64) -> String {
 fn verdicts(machine: &Machine, sessions: u64) -> Result<String, Box<dyn Error>> {
     let looks = Looks::default();
     let mut clockwork = Clockwork::new(machine, rng(u64::MAX));
-    let seen = standard_deviation(&(0..1_000).map(|_| clockwork.block(0.0)).collect::<Vec<_>>());
+    let seen = standard_deviation(&clockwork.blocks(0.0, 1_000));
     let setting = Setting { between_sd: machine.restart * 2f64.sqrt(), ..SETTING };
     let placebo = calibrate(&Clockwork::new(machine, rng(u64::MAX - 1)).trace(120.0), setting)?;
     let quarter = placebo

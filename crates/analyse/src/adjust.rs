@@ -16,7 +16,10 @@ use dyno_model::{
     record::{Block, CpuSets, MachineParts, Slice, SliceLoad, Taken},
 };
 
-use crate::{FIRST_BLOCKS, statistics::t_interval_at};
+use crate::{
+    FIRST_BLOCKS,
+    statistics::{t_interval_at, t_quantile},
+};
 
 /// Covariates of a slice: taken by the hypervisor from the servers' CPUs, by other processes from the servers' CPUs, and both from the
 /// CPUs of database and generator.
@@ -28,7 +31,7 @@ pub type Loss = [f64; COVARIATES];
 const MOST: f64 = 0.9;
 /// Slopes that are expected before any slice is seen: a server that has half of its CPU answers half as much; what it waits for,
 /// somewhat less than that …
-const EXPECTED_RATE: Loss = [1.0, 1.0, 0.7, 0.7];
+pub const EXPECTED_RATE: Loss = [1.0, 1.0, 0.7, 0.7];
 /// … and costs the same CPU time for each request.
 const EXPECTED_CPU: Loss = [0.0; COVARIATES];
 /// Standard deviation of such an expectation: slopes of 0.3 to 1.5 were seen (`evidence/2026-11-30-noisy`).
@@ -44,7 +47,7 @@ pub fn loss(slice: &Slice, cpus: &CpuSets) -> Loss {
     parts.server.foreign_ns = parts.server.foreign_ns.min(slice.usage.wait_ns.unwrap_or(u64::MAX));
     let of = |taken_ns: u64, cpus: usize| {
         let time_ns = slice.outcome.window_ns.max(1) as f64 * cpus.max(1) as f64;
-        -(-(taken_ns as f64 / time_ns).min(MOST)).ln_1p()
+        covariate(taken_ns as f64 / time_ns)
     };
     [
         of(parts.server.steal_ns, server),
@@ -67,6 +70,11 @@ pub fn had_work(slice: &Slice, cpus: &CpuSets) -> f64 {
         // Whether the server wanted what was taken isn't known: of what was left it used so much.
         None => (ran / (1.0 - taken).max(1e-3)).min(1.0),
     }
+}
+
+/// The covariate of a share of a part's time that was taken.
+pub fn covariate(share: f64) -> f64 {
+    -(-share.min(MOST)).ln_1p()
 }
 
 /// Totals of records that don't know the parts, shared out by CPUs.
@@ -146,6 +154,65 @@ pub fn follows(a: &[Option<Loss>], b: &[Option<Loss>]) -> Option<f64> {
     (low > FOLLOWS || high < -FOLLOWS).then_some(mean)
 }
 
+/// Level of the test whether what others take costs two stacks differently.
+const UNEQUAL_LEVEL: f64 = 0.01;
+/// Difference of such costs, as a logarithm, that isn't worth a word.
+const UNEQUAL: f64 = 0.01;
+
+/// What others took cost one stack more than another: their ratio as they met it isn't that of a calm machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unequal {
+    /// By how much more the first stack's rate was lowered, as a logarithm; negative where it was the second's.
+    pub by: f64,
+    /// Its standard error.
+    pub error: f64,
+}
+
+impl Unequal {
+    /// Widens an interval of the first stack's log-ratio to the second so that it holds the ratio as it was met and the one had nothing
+    /// been taken.
+    pub fn widen(&self, (low, high): (f64, f64)) -> (f64, f64) {
+        let (middle, half) = ((low + high) / 2.0 + self.by, (high - low) / 2.0);
+        let half = half.hypot(2.0 * self.error);
+        (low.min(middle - half), high.max(middle + half))
+    }
+}
+
+/// Whether what others took surely cost one stack more than the other, from each block's fit of their slices and what they met in it. Each
+/// stack's slopes are fitted by themselves, towards those of both; the error is the jackknife's over blocks (Tukey 1958), since slices of
+/// a block aren't independent. `None` of fewer than four blocks.
+pub fn unequal(a: &[(Fit, Loss)], b: &[(Fit, Loss)]) -> Option<Unequal> {
+    let count = a.len().min(b.len());
+    if count <= FIRST_BLOCKS {
+        return None;
+    }
+    let by = cost_difference(a, b, count);
+    if by.abs() <= UNEQUAL {
+        return None;
+    }
+    let without: Vec<f64> = (0..count).map(|left_out| cost_difference(a, b, left_out)).collect();
+    let mean = without.iter().sum::<f64>() / count as f64;
+    let squares: f64 = without.iter().map(|one| (one - mean).powi(2)).sum();
+    let error = (squares * (count as f64 - 1.0) / count as f64).sqrt();
+    let sure = t_quantile(1.0 - UNEQUAL_LEVEL / 2.0, count as f64 - 1.0);
+    (by.abs() > sure * error).then_some(Unequal { by, error })
+}
+
+/// By how much more the first stack's rate was lowered over all blocks but one; over all where there is no such block.
+fn cost_difference(a: &[(Fit, Loss)], b: &[(Fit, Loss)], left_out: usize) -> f64 {
+    let (mut of_a, mut of_b, mut met, mut blocks) = (Fit::default(), Fit::default(), [0.0; COVARIATES], 0.0);
+    for (_, (a, b)) in a.iter().zip(b).enumerate().filter(|(at, _)| *at != left_out) {
+        of_a.merge(&a.0);
+        of_b.merge(&b.0);
+        (0..COVARIATES).for_each(|k| met[k] += (a.1[k] + b.1[k]) / 2.0);
+        blocks += 1.0;
+    }
+    let mut both = of_a.clone();
+    both.merge(&of_b);
+    let common = both.slopes(&EXPECTED_RATE);
+    (dot(&of_a.slopes(&common), &met) - dot(&of_b.slopes(&common), &met)) / blocks
+}
+
 /// Logarithms of a slice's figures, with its covariates.
 struct Observed {
     loss: Loss,
@@ -165,6 +232,15 @@ fn observed(slice: &Slice, cpus: &CpuSets) -> Option<Observed> {
         cpu: per_answer(role("server") + role("front")),
         database: per_answer(role("database")),
     })
+}
+
+/// The fit of the rates of one cell's closed-loop slices.
+pub fn rate_fit(slices: &[&Slice], cpus: &CpuSets) -> Fit {
+    let observed: Vec<Observed> = slices.iter().filter_map(|slice| observed(slice, cpus)).collect();
+    let mut fit = Fit::default();
+    let losses: Vec<Loss> = observed.iter().map(|one| one.loss).collect();
+    fit.add(&losses, &observed.iter().map(|one| -one.rate).collect::<Vec<_>>());
+    fit
 }
 
 fn fit_all(cells: impl Iterator<Item = Vec<Observed>>) -> Slopes {
@@ -217,6 +293,16 @@ impl Fit {
             self.total += y * y;
         }
         self.freedom += count - 1.0;
+    }
+
+    /// Adds the cells of another fit.
+    pub fn merge(&mut self, other: &Self) {
+        for k in 0..COVARIATES {
+            self.products[k] += other.products[k];
+            (0..COVARIATES).for_each(|l| self.squares[k][l] += other.squares[k][l]);
+        }
+        self.total += other.total;
+        self.freedom += other.freedom;
     }
 
     /// Slopes: the mean of their distribution after the slices, where before them each was normal around `expected` with a standard
@@ -340,6 +426,33 @@ mod tests {
         assert_eq!(follows(&losses(0.3), &losses(0.3)), None, "noisy alike");
         assert!(follows(&noisy, &calm).unwrap() > 0.3 && follows(&calm, &noisy).unwrap() < -0.3);
         assert_eq!(follows(&noisy[..2], &calm), None, "two blocks say nothing");
+    }
+
+    #[test]
+    fn what_costs_one_stack_more_widens_a_ratio_to_hold_both() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let mut blocks = |slope: f64| -> Vec<(Fit, Loss)> {
+            (0..8)
+                .map(|_| {
+                    let losses: Vec<Loss> = (0..16).map(|at| [0.0, f64::from(at % 2), 0.0, 0.0]).collect();
+                    let mut fit = Fit::default();
+                    let value = |loss: &Loss| slope * loss[1] + 0.03 * normal(&mut rng);
+                    fit.add(&losses, &losses.iter().map(value).collect::<Vec<_>>());
+                    (fit, [0.0, 0.5, 0.0, 0.0])
+                })
+                .collect()
+        };
+        let (much, little) = (blocks(1.2), blocks(0.8));
+        assert_eq!(unequal(&much, &blocks(1.2)), None, "alike");
+        assert_eq!(unequal(&much[..3], &little), None, "too few");
+        let found = unequal(&much, &little).unwrap();
+        assert!((found.by - 0.2).abs() < 0.03 && found.error < 0.02, "{found:?}");
+        assert!((unequal(&little, &much).unwrap().by + found.by).abs() < 1e-9);
+        let (low, high) = found.widen((-0.21, -0.19));
+        assert!(
+            low == -0.21 && (0.01..0.05).contains(&high),
+            "as met -0.2, had nothing been taken 0: {low} {high}"
+        );
     }
 
     #[test]

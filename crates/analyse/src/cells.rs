@@ -10,7 +10,7 @@ use dyno_model::{
 };
 
 use crate::{
-    adjust::{COVARIATES, Loss, Slopes, had_work, loss, slopes},
+    adjust::{COVARIATES, Fit, Loss, Slopes, had_work, loss, rate_fit, slopes},
     filter::{Disturbance, disturbed},
     statistics::mean,
     weights::{FULL, weights},
@@ -30,6 +30,8 @@ pub struct Cell {
     pub uneven: usize,
     /// What others took in each block's closed-loop slices, in the mean; `None` where the block has none.
     pub losses: Vec<Option<Loss>>,
+    /// The fit of each block's closed-loop rates over what others took, in the order of `losses`.
+    pub fits: Vec<Fit>,
     /// Counts over all slices, those left out too.
     pub counts: Counts,
     /// What happened to connections, in all slices.
@@ -122,6 +124,7 @@ impl Cell {
             disturbed: (0, 0),
             uneven: 0,
             losses: Vec::new(),
+            fits: Vec::new(),
             counts: Counts::default(),
             connections: ConnectionCounts::default(),
             pacing: Vec::new(),
@@ -151,7 +154,7 @@ impl Cell {
 
     fn add_block(&mut self, trials: &[(&Trial, &[u64])], adjusting: &Adjusting<'_>) {
         let (mut closed, mut open) = (None, None);
-        let mut losses: Vec<Loss> = Vec::new();
+        let (mut losses, mut fit): (Vec<Loss>, Fit) = (Vec::new(), Fit::default());
         let (mut rate_trends, mut latency_trends) = (Vec::new(), Vec::new());
         for (trial, weights) in trials {
             let (mut closed_slices, mut open_slices) = (Vec::new(), Vec::new());
@@ -179,11 +182,13 @@ impl Cell {
                     }
                 }
             }
+            fit.merge(&rate_fit(&closed_slices, &adjusting.run.cpus));
             rate_trends.extend(trend(&closed_slices, rate));
             latency_trends.extend(trend(&open_slices, median));
         }
         self.throughput.push(closed);
         self.losses.push(mean_loss(&losses));
+        self.fits.push(fit);
         self.latency.push(open);
         // Trials of one block are one number: the block is the unit.
         let one = |trends: &[f64]| (!trends.is_empty()).then(|| mean(trends));

@@ -11,7 +11,7 @@ use dyno_model::{
 };
 
 use crate::{
-    adjust::{self, Loss},
+    adjust::{self, Fit, Loss, Unequal},
     cells::{Cell, Open},
     estimates::quantile,
     self_checks::{self, CHECKS, Check, Finding},
@@ -33,6 +33,8 @@ pub struct Health {
     cells: BTreeMap<(StackName, Operation), CellHealth>,
     /// What others took in each block's slices of a stack and operation.
     losses: BTreeMap<(StackName, Operation), Vec<Option<Loss>>>,
+    /// The fit of each of these blocks' rates over it.
+    fits: BTreeMap<(StackName, Operation), Vec<Fit>>,
 }
 
 /// A reason to doubt the whole run.
@@ -101,6 +103,19 @@ impl Health {
         ))
     }
 
+    /// Whether what others took surely cost one stack's throughput more than another's; over the blocks that have both.
+    pub fn unequal(&self, a: &StackName, b: &StackName, operation: Operation) -> Option<Unequal> {
+        let of = |stack: &StackName| {
+            let key = (stack.clone(), operation);
+            Some(self.losses.get(&key)?.iter().zip(self.fits.get(&key)?))
+        };
+        let both = of(a)?.zip(of(b)?).filter_map(|((loss_a, fit_a), (loss_b, fit_b))| {
+            Some(((fit_a.clone(), (*loss_a)?), (fit_b.clone(), (*loss_b)?)))
+        });
+        let (a, b): (Vec<_>, Vec<_>) = both.unzip();
+        adjust::unequal(&a, &b)
+    }
+
     fn cell(&self, stack: &StackName, operation: Operation) -> Option<&CellHealth> {
         self.cells.get(&(stack.clone(), operation))
     }
@@ -131,6 +146,7 @@ pub fn examine(run: &Run, blocks: &[&Block], cells: &[Cell]) -> Health {
         let found = examine_cell(&mut health, cell);
         health.cells.insert((cell.stack.clone(), cell.operation), found);
         health.losses.insert((cell.stack.clone(), cell.operation), cell.losses.clone());
+        health.fits.insert((cell.stack.clone(), cell.operation), cell.fits.clone());
     }
     let findings = self_checks::examine(run, cells, &overloaded);
     for check in &CHECKS {

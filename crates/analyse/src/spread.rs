@@ -4,7 +4,7 @@
 //! table meet the same machine, so that the spread of the others is known beforehand: the variance of a pair is the weighted mean of its
 //! own and of what is common, and has the freedom of both.
 
-use crate::statistics::mean;
+use crate::statistics::{mean, standard_deviation, t_quantile};
 
 /// Weight of the common variance against a stack's own, in degrees of freedom. Smyth (2004) estimates it from thousands of rows; a table
 /// of ten stacks has too few for that, so it is fixed: judgement, tried in `tests/tables.rs`.
@@ -71,6 +71,17 @@ pub fn spread(table: &[Row]) -> Option<Spread> {
         blocks,
         common,
     })
+}
+
+/// Mean and t interval of a pair's log-ratios whose variance is moderated by the table's: `common` is the variance of one stack in
+/// one block, so that a pair's is twice that (Smyth 2004).
+pub fn moderated_interval(d: &[f64], common: f64, level: f64) -> (f64, f64, f64) {
+    let (n, freedom) = (d.len() as f64, d.len() as f64 - 1.0);
+    let own = standard_deviation(d).powi(2);
+    let variance = (PRIOR * 2.0 * common + freedom * own) / (PRIOR + freedom);
+    let half = t_quantile(1.0 - level / 2.0, PRIOR + freedom) * (variance / n).sqrt();
+    let mean = mean(d);
+    (mean, mean - half, mean + half)
 }
 
 /// Whether a block has two stacks or more, so that it tells of differences.

@@ -117,6 +117,7 @@ mod tests {
                 disturbed: (0, 0),
                 uneven: 0,
                 losses: Vec::new(),
+                fits: Vec::new(),
                 counts: Counts::default(),
                 connections: dyno_model::load::ConnectionCounts::default(),
                 pacing: Vec::new(),

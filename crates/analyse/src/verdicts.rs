@@ -13,8 +13,8 @@ use crate::{
     health::Health,
     looks::{LEVEL, Looks, last_look},
     ranks::logs,
-    spread::{PRIOR, spread},
-    statistics::{mean, sign_flip, skewness, standard_deviation, t_interval_at, t_quantile},
+    spread::{moderated_interval, spread},
+    statistics::{mean, sign_flip, skewness, t_interval_at},
 };
 
 /// Every stack against the baseline, by operation and metric.
@@ -87,20 +87,9 @@ fn interval_of(run: &Run, d: &[f64], level: f64, common: Option<f64>) -> Option<
         return None;
     }
     match common.filter(|_| !run.plan.design.looks) {
-        Some(common) => moderated_interval(d, common, level),
+        Some(common) => Some(moderated_interval(d, common, level)),
         None => t_interval_at(d, level),
     }
-}
-
-/// Mean and t interval of a pair's log-ratios whose variance is moderated by the table's: `common` is the variance of one stack in
-/// one block, so that a pair's is twice that (Smyth 2004).
-fn moderated_interval(d: &[f64], common: f64, level: f64) -> Option<(f64, f64, f64)> {
-    let (n, freedom) = (d.len() as f64, d.len() as f64 - 1.0);
-    let own = standard_deviation(d).powi(2);
-    let variance = (PRIOR * 2.0 * common + freedom * own) / (PRIOR + freedom);
-    let half = t_quantile(1.0 - level / 2.0, PRIOR + freedom) * (variance / n).sqrt();
-    let mean = mean(d);
-    Some((mean, mean - half, mean + half))
 }
 
 /// The variance of one stack in one block that the stacks of a table have in common; `None` for fewer than four, whose spread says
@@ -127,9 +116,21 @@ fn compare_pair(
     if all.is_empty() {
         return None;
     }
-    let interval = interval_of(run, &all, LEVEL, common);
+    let unequal = health.unequal(&a.stack, &b.stack, a.operation).filter(|_| a.metric == Metric::Throughput);
+    let interval = interval_of(run, &all, LEVEL, common).map(|(mean, low, high)| {
+        let (low, high) = unequal.map_or((low, high), |one| one.widen((low, high)));
+        (mean, low, high)
+    });
     let d = if interval.is_some() { &all[..seen(run, &all)] } else { &all };
-    let (verdict, reason) = decide(run, a, b, d, interval, health);
+    let (verdict, mut reason) = decide(run, a, b, d, interval, health);
+    if let Some(unequal) = unequal.filter(|_| verdict != Verdict::NoVerdict) {
+        let (more, less) = if unequal.by > 0.0 { (a, b) } else { (b, a) };
+        let percent = 100.0 * (1.0 - (-unequal.by.abs()).exp());
+        reason.push_str(&format!(
+            "; others cost {} {percent:.0} % more than {}: the interval holds the ratio with them and without",
+            more.stack, less.stack
+        ));
+    }
     Some(Comparison {
         a: a.stack.clone(),
         b: b.stack.clone(),

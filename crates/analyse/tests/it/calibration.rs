@@ -2,7 +2,8 @@
 //! a table that `cargo run -p dyno-analyse --example calibration` writes.
 
 use crate::noise::{
-    BLOCK_S, Clockwork, HIT, QUADS, SETTING, TIE, Table, machines, one_stack_is_hit, recorded_misses, verdict,
+    BLOCK_S, BURNER, Clockwork, HIT, QUADS, SETTING, TIE, Table, machines, one_stack_is_hit, out_of_sight,
+    recorded_misses, verdict,
 };
 use dyno_analyse::{
     looks::{LEVEL, Looks, Place},
@@ -25,13 +26,34 @@ fn count(sessions: u64, holds: impl FnMut(u64) -> bool) -> u64 {
     (0..sessions).map(holds).filter(|held| *held).count() as u64
 }
 
+/// Sessions of each machine that are asked whether they are right.
+const SESSIONS: u64 = 400;
+
+/// All machines, those too on which others take CPU time in sight of the kernel.
 #[test]
-fn a_against_a_is_seldom_different() {
+fn a_against_a_is_seldom_different_on_any_machine() {
     let looks = Looks::default();
-    let sessions = 1_200;
-    for machine in machines() {
+    for machine in machines().iter().filter(|machine| machine.has_one_ratio()) {
+        let mut missed = 0;
+        let different = count(SESSIONS, |at| {
+            let decision = verdict(&looks, machine, 0.0, rng(&machine.name, at), at).0;
+            missed += u64::from(decision.interval.low > 0.0 || decision.interval.high < 0.0);
+            decision.verdict == Verdict::Different
+        });
+        // The promises are 5 % of each; those of so many sessions that a promise kept just so passes by chance.
+        let (name, least) = (&machine.name, |count| wilson(count, SESSIONS).0);
+        assert!(least(different) <= 0.05, "{name}: {different} of {SESSIONS} are different");
+        assert!(least(missed) <= 0.05, "{name}: the last interval misses 0 in {missed} of {SESSIONS}");
+    }
+}
+
+#[test]
+fn a_against_a_is_not_different_more_than_once_in_twenty_where_noise_is_plain() {
+    let (looks, sessions) = (Looks::default(), 1_200);
+    let chosen = ["white noise", "fresh processes differ", "recorded: 2026-11-25-busy-2-cpus"];
+    for machine in machines().iter().filter(|machine| chosen.contains(&machine.name.as_str())) {
         let different = count(sessions, |at| {
-            verdict(&looks, &machine, 0.0, rng(&machine.name, at), at).0.verdict == Verdict::Different
+            verdict(&looks, machine, 0.0, rng(&machine.name, at), at).0.verdict == Verdict::Different
         });
         let (_, upper) = wilson(different, sessions);
         assert!(different as f64 <= 0.05 * sessions as f64, "{}: {different} of {sessions}", machine.name);
@@ -41,20 +63,27 @@ fn a_against_a_is_seldom_different() {
 
 #[test]
 fn three_percent_is_found_where_blocks_spread_by_less_than_five() {
-    let looks = Looks::default();
-    let sessions = 400;
+    let (looks, sessions) = (Looks::default(), 200);
+    let mut blocks_of = std::collections::BTreeMap::new();
     for machine in machines().iter().filter(|machine| machine.usable) {
-        let (mut blocks, mut wrong) = (0, 0);
+        let (mut blocks, mut wrong, mut missed) = (0, 0, 0);
         let found = count(sessions, |at| {
             let (decision, done) = verdict(&looks, machine, -TIE, rng(&machine.name, at), at);
             blocks += done;
-            let beyond = decision.beyond_zero();
-            wrong += u32::from(beyond && decision.interval.mean > 0.0);
+            let (beyond, interval) = (decision.beyond_zero(), decision.interval);
+            wrong += u32::from(beyond && interval.mean > 0.0);
+            missed += u64::from(interval.low > -TIE || interval.high < -TIE);
             beyond
         });
-        assert!(found * 10 >= sessions * 9, "{}: {found} of {sessions} in {blocks} blocks", machine.name);
-        assert_eq!(wrong, 0, "{}: slower was called faster", machine.name);
+        let name = machine.name.as_str();
+        assert!(found * 10 >= sessions * 9, "{name}: {found} of {sessions} in {blocks} blocks");
+        assert_eq!(wrong, 0, "{name}: slower was called faster");
+        assert!(wilson(missed, sessions).0 <= 0.05, "{name}: the last interval misses in {missed}");
+        blocks_of.insert(name.to_owned(), blocks as f64 / sessions as f64);
     }
+    assert!(blocks_of[BURNER] <= 3.0 * blocks_of["quiet"], "three times the calm time: {blocks_of:?}");
+    let calm_minutes = blocks_of["typical"] * BLOCK_S / 60.0;
+    assert!(calm_minutes <= 5.0, "3 % takes {calm_minutes} minutes on a calm machine");
 }
 
 /// Claims whose truth lies just at an end of their region: supported in 2.5 % at most for each finite end, refuted in 5 %.
@@ -116,7 +145,7 @@ fn true_claims_are_supported() {
     let looks = Looks::of(LEVEL);
     let machines = machines();
     for machine in machines.iter().filter(|machine| machine.usable) {
-        let supported = count(60, |at| {
+        let supported = count(30, |at| {
             let mut place = Place::Astride;
             Clockwork::new(machine, rng(&machine.name, at)).session(1.2f64.ln(), |d| {
                 place = looks.interval(d).unwrap().place_in(0.0, 1.5f64.ln());
@@ -124,7 +153,7 @@ fn true_claims_are_supported() {
             });
             place == Place::Inside
         });
-        assert!(supported >= 59, "{}: {supported}", machine.name);
+        assert!(supported >= 29, "{}: {supported}", machine.name);
     }
 }
 
@@ -132,9 +161,7 @@ fn true_claims_are_supported() {
 /// told; and a trace of minutes may miss what is rare.
 #[test]
 fn the_placebo_predicts_the_spread_of_blocks() {
-    for mut machine in machines() {
-        // The placebo has no filter.
-        machine.bursts.iter_mut().for_each(|bursts| bursts.seen = false);
+    for machine in out_of_sight() {
         let setting = Setting { between_sd: machine.restart * 2f64.sqrt(), ..SETTING };
         let mut squares = 0.0;
         for at in 0..20 {
@@ -144,7 +171,7 @@ fn the_placebo_predicts_the_spread_of_blocks() {
             squares += quarter.block_sd.powi(2) / 20.0;
         }
         let mut clockwork = Clockwork::new(&machine, rng(&machine.name, 2_000_000));
-        let blocks: Vec<f64> = (0..600).map(|_| clockwork.block(0.0)).collect();
+        let blocks = clockwork.blocks(0.0, 600);
         let ratio = squares.sqrt() / standard_deviation(&blocks);
         // Nor does it have weights, which take away much of what bursts do.
         let expected = if machine.bursts.is_some() { 1.05..3.0 } else { 0.75..1.33 };
@@ -175,7 +202,7 @@ fn a_block_that_stands_out_makes_a_session_fragile() {
 /// Why a table's stacks are all up together (docs/design/2026-11-26-tables.md): the same time gives no design less variance.
 #[test]
 fn stacks_together_are_told_apart_soonest() {
-    for machine in machines().iter().filter(|machine| machine.usable) {
+    for machine in out_of_sight().iter().filter(|machine| machine.usable) {
         let of = |design: Table| design.variance_minutes(machine, 8, 300, rng(&machine.name, 7));
         let together = of(Table::Together);
         for other in Table::ALL {

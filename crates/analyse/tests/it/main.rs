@@ -8,3 +8,4 @@ mod noise;
 mod numbers;
 mod reference;
 mod self_checks;
+mod tables;
