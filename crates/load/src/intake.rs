@@ -1,6 +1,6 @@
 //! Judges what comes back while a slice runs. Sends nothing: what must be sent is noted.
 
-use std::io;
+use std::{cmp::Reverse, io};
 
 use crate::{
     answer::{AnswerReader, Progress, Template, Whole},
@@ -12,6 +12,10 @@ use crate::{
 
 /// Bodies from here on that nobody checks are worth dropping in the kernel.
 const LARGE_BODY: u64 = 32 * 1024;
+/// First pause before a request that a server has refused again is sent once more; it doubles. A stream that crosses a
+/// goodbye goes at once.
+const FIRST_PAUSE_NS: u64 = 1_000_000;
+const LONGEST_PAUSE_NS: u64 = 256_000_000;
 /// A reader that has grown beyond this is not kept for the next answer.
 const LARGE_READER: usize = 256 * 1024;
 
@@ -51,6 +55,7 @@ impl Intake<'_, '_, '_> {
                 self.resume.push(number);
             }
             Incoming::Left => connection.state = State::Closed,
+            Incoming::Unprocessed => self.send_again(number),
             Incoming::Malformed => {
                 connection.state = State::Closed;
                 failed(connection, number, Failure::Protocol, self.seen_ns, self.trial);
@@ -98,6 +103,24 @@ impl Intake<'_, '_, '_> {
             }
         }
         Next::More
+    }
+
+    /// The server hasn't processed the request: it is sent again (RFC 9113, 8.7), until its time is over.
+    fn send_again(&mut self, number: u32) {
+        let connection = &mut self.connections[number as usize];
+        connection.state = State::Closed;
+        connection.reader = None;
+        let Some(flight) = &mut connection.flight else { return };
+        let pause_ns = match flight.again {
+            0 => 0,
+            again => (FIRST_PAUSE_NS << again.min(16)).min(LONGEST_PAUSE_NS),
+        };
+        flight.again = flight.again.saturating_add(1);
+        flight.again_ns = self.seen_ns + pause_ns;
+        (flight.sent_ns, flight.first_ns, flight.written) = (0, 0, 0);
+        flight.opened = true;
+        self.trial.recorder.connections.sent_again += 1;
+        self.trial.again.push(Reverse((flight.again_ns, number)));
     }
 
     /// The head of an answer by HTTP/2.
@@ -185,8 +208,16 @@ impl Intake<'_, '_, '_> {
 
     fn judge(&mut self, number: u32, flight: Flight, whole: &Whole<'_>, at_ns: Option<u64>) -> Next {
         let request = &self.trial.prepared.requests[flight.request as usize];
-        let judged = judge(&request.expect, whole);
+        // A stamp is read from another clock: never before the request went out.
+        let done_ns = at_ns.unwrap_or(self.seen_ns).max(flight.sent_ns);
+        let asked_ns = flight.asked_ns().unwrap_or(flight.begun_ns);
+        let judged = if done_ns > asked_ns.saturating_add(self.trial.timeout_ns) {
+            Err(Failure::TimedOut)
+        } else {
+            judge(&request.expect, whole)
+        };
         let recorder = &mut self.trial.recorder;
+        recorder.answered(whole.status);
         match (&mut self.trial.capture, judged) {
             (Some(capture), _) => {
                 *capture = Some(Answer {
@@ -203,8 +234,6 @@ impl Intake<'_, '_, '_> {
             self.unstamped += 1;
             recorder.unstamped += 1;
         }
-        // A stamp is read from another clock: never before the request went out.
-        let done_ns = at_ns.unwrap_or(self.seen_ns).max(flight.sent_ns);
         let seen_ns = self.seen_ns.max(done_ns);
         self.trial.settle(flight, done_ns, seen_ns, judged.is_ok());
         let unsent = (flight.written as usize) < self.trial.prepared.bytes[flight.request as usize].len();
@@ -213,7 +242,8 @@ impl Intake<'_, '_, '_> {
         connection.free_ns = done_ns;
         self.trial.freed.push((number, Freed::Done));
         // An answer to half a request leaves the other half in the way of the next.
-        if !whole.keep_alive || unsent || !self.trial.prepared.keep_alive {
+        let prepared = &self.trial.prepared;
+        if !whole.keep_alive || unsent || !prepared.keep_alive || prepared.closes[flight.request as usize] {
             connection.state = State::Closed;
             return Next::Close;
         }

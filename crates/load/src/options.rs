@@ -1,10 +1,10 @@
 //! How an engine is asked to speak and to wait, and why it may not be able to.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, sync::atomic::AtomicBool, time::Duration};
 
 use dyno_model::load::Target;
 
-use crate::wire::WireKind;
+use crate::{pacing::Pacing, wire::WireKind};
 
 /// Limits of waiting, and how to speak.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ pub struct EngineOptions {
     /// Longest nap between two rounds of a busy closed loop, where the kernel's receive timestamps keep it out
     /// of the latencies. Zero: answers are read as soon as they come.
     pub nap: Duration,
+    /// More places of the same server: connections are opened to the target and to these in turn.
+    pub others: Vec<Target>,
+    /// When requests of an open loop go out.
+    pub pacing: Pacing,
+    /// Ends a slice that was stopped at once when true: what is in flight is counted as stopped.
+    pub end_now: Option<&'static AtomicBool>,
 }
 
 impl EngineOptions {
@@ -57,6 +63,17 @@ pub struct TlsOptions {
     pub server_name: String,
     /// Whose certificates are believed.
     pub trust: Trust,
+    /// Who we are, for servers that ask; `None` for nobody.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate of ours and its key, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// The private key; may be the same file.
+    pub key: PathBuf,
 }
 
 /// Whose certificates are believed.
@@ -64,7 +81,7 @@ pub struct TlsOptions {
 pub enum Trust {
     /// The authorities that this system knows.
     System,
-    /// The authorities in a PEM file.
+    /// The authorities in a PEM file, and the servers whose own certificates are in it.
     Authorities(PathBuf),
     /// Anybody's: for servers with a certificate of their own making.
     Anybody,
@@ -82,6 +99,9 @@ impl Default for EngineOptions {
             tls: None,
             wire: WireKind::Best,
             nap: Duration::from_micros(200),
+            others: Vec::new(),
+            pacing: Pacing::Exact,
+            end_now: None,
         }
     }
 }
@@ -97,7 +117,10 @@ pub enum LoadError {
         /// What the system says.
         source: io::Error,
     },
-    /// The kernel refuses epoll, a timer, or a ring that was asked for; or TLS can't be set up.
+    /// TLS can't be set up: a file that isn't there or isn't what it should be.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The kernel refuses epoll, a timer, or a ring that was asked for.
     #[error("the load engine can't wait: {0}")]
     Kernel(#[from] io::Error),
     /// A single question got no answer.

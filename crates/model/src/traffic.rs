@@ -37,16 +37,25 @@ impl fmt::Display for Scheme {
 pub struct Origin {
     /// How it is spoken to.
     pub scheme: Scheme,
-    /// A name, as DNS takes it, or an IP address without brackets.
+    /// A name, as DNS takes it, or an IP address without brackets; an IPv6 address may have a zone: `fe80::1%eth0`.
     pub host: String,
     /// From 1.
     pub port: u16,
 }
 
 impl Origin {
+    /// The host without a zone, which means something on this machine only (RFC 6874).
+    pub fn host_for_server(&self) -> &str {
+        match self.host.split_once('%') {
+            Some((address, _)) if address.contains(':') => address,
+            _ => &self.host,
+        }
+    }
+
     /// What the `Host` header says: the host, an IPv6 address in brackets, and the port unless it is the scheme's own.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = self.host_for_server();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 }

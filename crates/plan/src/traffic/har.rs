@@ -117,6 +117,7 @@ struct Recorded {
 
 #[derive(Deserialize)]
 struct Pair {
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     #[serde(default, deserialize_with = "or_default")]
     value: String,
@@ -137,6 +138,7 @@ struct PostData {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Param {
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     #[serde(default, deserialize_with = "or_default")]
     value: String,
@@ -144,6 +146,7 @@ struct Param {
 
 #[derive(Deserialize)]
 struct Response {
+    #[serde(default, deserialize_with = "or_default")]
     status: i64,
 }
 

@@ -77,6 +77,9 @@ pub struct RequestFile {
     /// Body from a file, relative to this one; placeholders are replaced when there is `data` and it is UTF-8.
     #[serde(default)]
     pub body_file: Option<PathBuf>,
+    /// Whether the body is sent in chunks (`Transfer-Encoding: chunked`).
+    #[serde(default)]
+    pub chunked: bool,
     /// The right answer; any status from 200 to 399 when left out.
     #[serde(default)]
     pub expect: ExpectFile,
@@ -231,6 +234,7 @@ fn draft(
         headers: common.chain(request.headers.0.iter().cloned()).collect(),
         authorization: base.and_then(|base| base.authorization.clone()),
         bodies: bodies.into_iter().flatten().collect(),
+        chunked: request.chunked,
         status: expect.status,
         answers: answers.into_iter().flatten().collect(),
         rows: match request.data {
@@ -298,12 +302,13 @@ fn example_of(key: &str) -> &str {
         "body" => "body = \"a text\"",
         "json" => "json = { id = \"{{id:number}}\", name = \"{{name}}\" }",
         "form" => "form = { name = \"{{name}}\" }",
+        "chunked" => "chunked = true   and   body_file = \"picture.png\"",
         "body_file" => "body_file = \"picture.png\"",
         "expect" | "status" | "size" => "expect = { status = 200, size = 123 }",
         "headers" => "headers = { X-Trace = \"{{trace}}\" }",
         "" | "[[request]]" | "request" => {
             "keys are base, [headers], [[request]], and in it name, weight, method, path, data, headers, body, json, \
-             form, body_file, expect; see docs/load-traffic.md"
+             form, body_file, chunked, expect; see docs/load-traffic.md"
         }
         key if key.starts_with(|c: char| c.is_ascii_uppercase()) => "headers = { X-Trace = \"{{trace}}\" }",
         _ => example_of(""),
