@@ -61,6 +61,7 @@ pub fn output(setting: &Setting, outcome: &SliceOutcome, parts: &[Part]) -> Load
         failed: counts.failed,
         connections: outcome.connections,
         statuses: outcome.statuses.clone(),
+        redirects: outcome.redirects,
         bytes: outcome.bytes,
         bytes_per_s: BytesPerSecond {
             sent: per_second(outcome.window_bytes.sent, outcome.window_ns),

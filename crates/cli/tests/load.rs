@@ -349,6 +349,101 @@ fn pacing_is_chosen_said_and_in_the_summary() {
 }
 
 #[test]
+fn redirects_are_followed_on_request_and_each_is_counted() {
+    let server = FakeServer::start(|seen| {
+        let to = |location: &str| {
+            Reply::Raw(
+                format!("HTTP/1.1 302 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into_bytes(),
+            )
+        };
+        match (seen.method.as_str(), seen.target.as_str()) {
+            ("POST", "/start") => to("/middle"),
+            ("GET", "/middle") => to("end?x=1"),
+            ("GET", "/end?x=1") => Reply::Answer(200, "text/plain", b"here".to_vec()),
+            (_, "/loop") => to("/loop"),
+            (_, "/away") => to("http://other.test/"),
+            (_, "/close") => Reply::RawThenClose(
+                b"HTTP/1.1 303 X\r\nLocation: /middle\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                    .to_vec(),
+            ),
+            _ => Reply::Answer(404, "text/plain", Vec::new()),
+        }
+    });
+    let base = format!("http://{}", server.address());
+    for more in [&["-c", "4"][..], &["-c", "4", "--rate", "200/s", "-d", "500ms"]] {
+        let before = server.seen();
+        let start = format!("{base}/start");
+        let arguments =
+            [&[&start as &str, "-n", "50", "--body", "x", "--redirects", "5", "--expect-body", "here"], more]
+                .concat();
+        let (output, code) = json(&arguments);
+        assert_eq!(
+            (output.completed, output.sent, output.redirects, code),
+            (50, 50, 100, Some(0)),
+            "{output:?}"
+        );
+        assert_eq!((server.seen() - before, output.latency_us.count), (150, 50));
+        assert_eq!(output.statuses, [(200, 50), (302, 100)].into());
+    }
+    let (closing, _) = json(&[&format!("{base}/close"), "-n", "10", "-c", "2", "--redirects", "5"]);
+    assert_eq!((closing.completed, closing.redirects), (10, 20), "{:?}", closing.wrong_answers);
+    let (around, _) = json(&[&format!("{base}/loop"), "-n", "4", "--redirects", "3"]);
+    assert_eq!((around.completed, around.failed.wrong_status, around.redirects), (0, 4, 12));
+    let (away, _) = json(&[&format!("{base}/away"), "-n", "4", "--redirects", "3"]);
+    assert_eq!((away.failed.wrong_status, away.redirects), (4, 0), "a load has one origin");
+    let (not, _) = json(&[&format!("{base}/loop"), "-n", "4"]);
+    assert_eq!((not.completed, not.redirects), (4, 0), "only on request");
+}
+
+#[test]
+fn a_sequence_takes_values_from_answers() {
+    let sessions = Arc::new(Mutex::new(std::collections::HashSet::new()));
+    let known = Arc::clone(&sessions);
+    let server = FakeServer::start(move |seen| match (seen.method.as_str(), seen.target.as_str()) {
+        ("POST", "/login") => {
+            let token = format!("t {}/\"", seen.number);
+            let body = format!("{{\"user\": {{\"token\": {}}}}}", serde_json::Value::from(token.as_str()));
+            known.lock().unwrap().insert(token);
+            let head = "HTTP/1.1 200 OK\r\nX-Id: 7 7\r\nContent-Length: ";
+            Reply::Raw(format!("{head}{}\r\n\r\n{body}", body.len()).into_bytes())
+        }
+        ("POST", "/items/7%207") => {
+            let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+            // Each token is used once: the order of each user was kept.
+            let right = known.lock().unwrap().remove(body["token"].as_str().unwrap());
+            Reply::Answer(if right { 201 } else { 403 }, "text/plain", Vec::new())
+        }
+        _ => Reply::Answer(404, "text/plain", Vec::new()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.toml");
+    fs::write(
+        &path,
+        "sequence = true\n[[request]]\nname = \"log in\"\npath = \"/login\"\njson = { name = \"ada\" }\n\
+         take = { token = \"/user/token\", id = \"header:x-id\" }\n\
+         [[request]]\nname = \"add\"\npath = \"/items/{{id}}\"\njson = { token = \"{{token}}\" }\n\
+         expect = { status = 201 }\n",
+    )
+    .unwrap();
+    let (base, mix) = (format!("http://{}", server.address()), path.display().to_string());
+    for more in [&["-c", "4", "-n", "200"][..], &["-c", "4", "-n", "60", "--rate", "300/s"]] {
+        let (output, code) = json(&[&[&base as &str, "--mix", &mix], more].concat());
+        assert_eq!((output.completed, output.failed.total(), code), (output.sent, 0, Some(0)), "{output:?}");
+        assert!(output.statuses[&200] >= output.statuses[&201], "{:?}", output.statuses);
+    }
+    fs::write(
+        &path,
+        "sequence = true\n[[request]]\npath = \"/login\"\nmethod = \"POST\"\ntake = { t = \"/no\" }\n",
+    )
+    .unwrap();
+    let (missing, _) = json(&[&base, "--mix", &mix, "-n", "4"]);
+    assert_eq!((missing.completed, missing.failed.wrong_body), (0, 4), "what isn't there can't be taken");
+    fs::write(&path, "[[request]]\npath = \"/\"\ntake = { t = \"/no\" }\n").unwrap();
+    let refused = dyno(&[&base, "--mix", &mix]);
+    assert!(told(&refused).contains("sequence = true"), "{}", told(&refused));
+}
+
+#[test]
 fn logs_hold_every_interval() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ use dyno_model::load::{Request, SliceOutcome, Target};
 use crate::{
     answer::{AnswerReader, Template},
     clock::{now_ns, thread_cpu_ns, thread_user_system_ns, thread_wait_ns},
+    dialogue::Made,
     intake::Intake,
     options::{EngineOptions, LoadError, enough_files},
     recorder::{Failure, Interval},
@@ -256,6 +257,15 @@ impl Engine {
         let begun_ns = now_ns();
         let due_ns = due_ns.unwrap_or(begun_ns);
         let open = self.connections[index as usize].state == State::Open;
+        let mut request = request;
+        if let Some(sequence) = &trial.sequence {
+            let connection = &mut self.connections[index as usize];
+            request = connection.user.next(sequence, index as usize);
+            let filled = connection.user.fill(&trial.prepared.requests[request]);
+            // What HTTP/2 can't carry goes with the marks in it, and is answered so.
+            let made = filled.and_then(|filled| Made::new(filled, &trial.prepared).ok());
+            connection.made = made.map(Box::new);
+        }
         self.connections[index as usize].flight = Some(Flight {
             request: u32::try_from(request).unwrap_or(u32::MAX),
             written: 0,
@@ -265,10 +275,12 @@ impl Engine {
             first_sent_ns: 0,
             again_ns: 0,
             again: 0,
+            redirects: 0,
             first_ns: 0,
             late_ns: 0,
             gathered_ns,
-            waits: trial.prepared.first[request] < trial.prepared.bytes[request].len(),
+            waits: self.connections[index as usize].made.is_none()
+                && trial.prepared.first[request] < trial.prepared.bytes[request].len(),
             opened: !open,
         });
         if open {
@@ -291,9 +303,12 @@ impl Engine {
         let Some(flight) = &mut connection.flight else { return };
         let request = flight.request as usize;
         let prepared = &trial.prepared;
-        let bytes = &prepared.bytes[request][..prepared.first[request]];
+        let (bytes, framed) = match &connection.made {
+            Some(made) => (made.bytes.as_slice(), made.framed.as_ref()),
+            None => (&prepared.bytes[request][..prepared.first[request]], prepared.framed.get(request)),
+        };
         let now = now_ns();
-        let sent = match prepared.framed.get(request) {
+        let sent = match framed {
             Some((head, body)) => match self.link.ask(index as usize, head, body) {
                 Ok(true) => Ok(bytes.len()),
                 Ok(false) => {
@@ -375,12 +390,12 @@ impl Engine {
             }
             let request = flight.request as usize;
             // Without the server's consent the body stays here.
-            let until = if flight.waits {
-                trial.prepared.first[request]
-            } else {
-                trial.prepared.bytes[request].len()
+            let bytes = match &connection.made {
+                Some(made) => made.bytes.as_slice(),
+                None if flight.waits => &trial.prepared.bytes[request][..trial.prepared.first[request]],
+                None => trial.prepared.bytes[request].as_slice(),
             };
-            let rest = &trial.prepared.bytes[request][flight.written as usize..until];
+            let rest = &bytes[(flight.written as usize).min(bytes.len())..];
             match self.link.send(index as usize, rest) {
                 Ok(written) => flight.written += u32::try_from(written).unwrap_or(u32::MAX),
                 Err(_) => {

@@ -10,6 +10,7 @@ mod answer;
 pub mod checks;
 mod clock;
 mod closed;
+mod dialogue;
 mod drive;
 mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -26,6 +27,7 @@ mod trial;
 mod wire;
 
 pub use closed::ClosedSlice;
+pub use dialogue::{Sequence, SequenceStep};
 pub use drive::{Drive, DriveModel, Driven, News, drive};
 pub use engine::{Answer, Engine, OnStop, Watcher};
 pub use open::OpenSlice;

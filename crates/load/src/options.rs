@@ -1,10 +1,15 @@
 //! How an engine is asked to speak and to wait, and why it may not be able to.
 
-use std::{io, path::PathBuf, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use dyno_model::load::Target;
 
-use crate::{pacing::Pacing, wire::WireKind};
+use crate::{dialogue::Sequence, pacing::Pacing, wire::WireKind};
 
 /// Limits of waiting, and how to speak.
 #[derive(Clone, Debug)]
@@ -30,6 +35,10 @@ pub struct EngineOptions {
     pub nap: Duration,
     /// More places of the same server: connections are opened to the target and to these in turn.
     pub others: Vec<Target>,
+    /// Redirects that are followed for a request at most, within its origin. With any, all goes over epoll.
+    pub redirects: u32,
+    /// A fixed sequence that each connection sends, whatever order is asked for. Goes over epoll.
+    pub sequence: Option<Arc<Sequence>>,
     /// When requests of an open loop go out.
     pub pacing: Pacing,
     /// Ends a slice that was stopped at once when true: what is in flight is counted as stopped.
@@ -37,6 +46,11 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
+    /// Whether requests are made while the load runs.
+    pub const fn makes_requests(&self) -> bool {
+        self.redirects > 0 || self.sequence.is_some()
+    }
+
     /// Requests that one connection carries at once.
     pub const fn lanes(&self) -> usize {
         match self.protocol {
@@ -100,6 +114,8 @@ impl Default for EngineOptions {
             wire: WireKind::Best,
             nap: Duration::from_micros(200),
             others: Vec::new(),
+            redirects: 0,
+            sequence: None,
             pacing: Pacing::Exact,
             end_now: None,
         }

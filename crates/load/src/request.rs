@@ -1,7 +1,10 @@
 //! Requests to bytes, once, before the load begins: nothing is formatted while it runs.
 
 use bytes::Bytes;
-use dyno_model::load::{ExpectBody, Request};
+use dyno_model::{
+    load::{ExpectBody, Request},
+    traffic::TakeFrom,
+};
 
 use crate::{
     answer::{Asked, CHECKED_BODY, SHOWN_BODY},
@@ -20,6 +23,10 @@ pub struct Prepared {
     /// Requests that ask for the end of their connection (`Connection: close`; RFC 9112, 9.6): it is not used again,
     /// whatever the server says.
     pub closes: Vec<bool>,
+    /// Of the origin, for requests that are made while the load runs.
+    pub scheme: &'static str,
+    pub host: String,
+    pub protocol: Protocol,
     /// The same for HTTP/2; empty for HTTP/1.1.
     pub framed: Vec<(http::Request<()>, Bytes)>,
 }
@@ -31,11 +38,17 @@ impl Prepared {
         let keep_alive = options.keep_alive;
         let encoded = requests.iter().map(|request| encode(request, host, keep_alive));
         let (bytes, heads): (Vec<Vec<u8>>, Vec<usize>) = encoded.unzip();
-        let asked = requests.iter().map(asked).collect();
+        let mut asked: Vec<Asked> = requests.iter().map(asked).collect();
+        for step in options.sequence.iter().flat_map(|sequence| &sequence.steps) {
+            let of_body = step.takes.iter().any(|take| matches!(take.from, TakeFrom::Pointer(_)));
+            for one in asked.iter_mut().skip(step.first).take(if of_body { step.count } else { 0 }) {
+                (one.body, one.most) = (true, one.most.max(CHECKED_BODY));
+            }
+        }
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
         let framed = match options.protocol {
             Protocol::Http1 => Vec::new(),
             Protocol::Http2 => {
-                let scheme = if options.tls.is_some() { "https" } else { "http" };
                 requests.iter().map(|request| framed(request, scheme, host)).collect::<Result<_, _>>()?
             }
         };
@@ -48,7 +61,8 @@ impl Prepared {
             })
             .collect();
         let closes = requests.iter().map(|request| framed.is_empty() && closes(request)).collect();
-        Ok(Self { requests: requests.to_vec(), bytes, asked, first, keep_alive, closes, framed })
+        let (requests, host, protocol) = (requests.to_vec(), host.to_owned(), options.protocol);
+        Ok(Self { requests, bytes, asked, first, keep_alive, closes, scheme, host, protocol, framed })
     }
 }
 
@@ -58,7 +72,7 @@ const NOT_FRAMED: [&str; 6] =
     ["host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// A request as the h2 library takes it.
-fn framed(request: &Request, scheme: &str, host: &str) -> Result<(http::Request<()>, Bytes), LoadError> {
+pub fn framed(request: &Request, scheme: &str, host: &str) -> Result<(http::Request<()>, Bytes), LoadError> {
     let named = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     let authority = named.map_or(host, |(_, value)| value);
     let mut builder = http::Request::builder()

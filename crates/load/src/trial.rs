@@ -7,6 +7,7 @@ use dyno_model::load::Bytes;
 use crate::{
     answer::AnswerReader,
     clock::{now_ns, thread_cpu_ns, thread_user_system_ns, thread_wait_ns},
+    dialogue::{Made, Sequence, User},
     engine::Answer,
     options::EngineOptions,
     pacing::Pacing,
@@ -47,6 +48,8 @@ pub struct Flight {
     pub again_ns: u64,
     /// How often it was sent again.
     pub again: u8,
+    /// Redirects that it has followed.
+    pub redirects: u8,
     /// When the first bytes of its answer came; 0 before.
     pub first_ns: u64,
     /// What the generator was late with.
@@ -87,6 +90,10 @@ pub struct Connection {
     pub free_ns: u64,
     /// An answer that came in pieces.
     pub reader: Option<Box<AnswerReader>>,
+    /// What is sent instead of the prepared request.
+    pub made: Option<Box<Made>>,
+    /// Where it is in a sequence.
+    pub user: User,
 }
 
 /// How latencies count.
@@ -107,6 +114,9 @@ pub struct Trial<'a> {
     pub window_end_ns: Option<u64>,
     pub model: Model,
     pub timeout_ns: u64,
+    /// Redirects that a request follows at most.
+    pub redirects: u32,
+    pub sequence: Option<Arc<Sequence>>,
     /// Requests are gathered: what that does is recorded.
     pub gathers: bool,
     pub expiry_ns: u64,
@@ -159,6 +169,8 @@ impl<'a> Trial<'a> {
             window_end_ns: None,
             model,
             timeout_ns: options.request_timeout.as_nanos() as u64,
+            redirects: options.redirects,
+            sequence: options.sequence.clone(),
             gathers: model == Model::Open && options.pacing != Pacing::Exact,
             expiry_ns: begin_ns + EXPIRY_PAUSE_NS,
             interval_ns: (begin_ns, u64::MAX),
@@ -305,6 +317,8 @@ pub fn failed_at(
 ) {
     let Some(flight) = connection.flight.take() else { return };
     let request = &trial.prepared.requests[flight.request as usize];
+    connection.made = None;
+    connection.user.begins_again();
     let reader = connection.reader.take();
     let (status, body) =
         reader.as_ref().map_or((None, &b""[..]), |reader| (reader.status(), reader.received()));
@@ -339,6 +353,8 @@ pub fn not_opened(
         return failed(connection, index, Failure::Closed, seen_ns, trial);
     }
     let Some(flight) = connection.flight.take() else { return };
+    connection.made = None;
+    connection.user.begins_again();
     trial.recorder.counts.not_sent += 1;
     let request = &trial.prepared.requests[flight.request as usize];
     trial.recorder.not_sent(request, error);

@@ -273,6 +273,8 @@ pub struct SliceOutcome {
     pub connections: ConnectionCounts,
     /// Whole answers of the whole slice by status code, right or wrong.
     pub statuses: BTreeMap<u16, u64>,
+    /// Redirects followed in the whole slice: requests on the wire beside those of `counts`.
+    pub redirects: u64,
     /// Bytes of the whole slice.
     pub bytes: Bytes,
     /// Bytes of the window.
@@ -339,6 +341,7 @@ impl SliceOutcome {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
+        self.redirects += other.redirects;
         self.bytes += other.bytes;
         self.window_bytes += other.window_bytes;
         self.failed_in_latency += other.failed_in_latency;

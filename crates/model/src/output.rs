@@ -261,6 +261,9 @@ pub struct LoadOutput {
     /// Whole answers by status code, right or wrong.
     #[serde(default)]
     pub statuses: BTreeMap<u16, u64>,
+    /// Redirects followed: requests on the wire beside those that are counted as sent.
+    #[serde(default)]
+    pub redirects: u64,
     /// Bytes of the whole load, with TLS's records and HTTP/2's frames.
     #[serde(default)]
     pub bytes: Bytes,

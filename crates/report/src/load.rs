@@ -76,6 +76,9 @@ fn counts(output: &LoadOutput) -> String {
     if !output.statuses.is_empty() {
         let _ = writeln!(text, "{}", wrap(&format!("answers    {}", statuses(&output.statuses)), 80, 11));
     }
+    if output.redirects > 0 {
+        let _ = writeln!(text, "redirects  {} followed, beside the requests sent", count(output.redirects));
+    }
     let (bytes, per_s) = (output.bytes, output.bytes_per_s);
     if bytes.sent + bytes.received > 0 {
         let line = format!(

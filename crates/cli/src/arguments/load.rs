@@ -158,6 +158,9 @@ pub struct ConnectionOptions {
     /// Longest wait for a connection
     #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = some_time)]
     pub connect_timeout: Span,
+    /// Follows redirects within the origin, so many for a request at most; each is counted
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
+    pub redirects: u32,
     /// A new connection for each request
     #[arg(long, conflicts_with = "http2")]
     pub no_keep_alive: bool,

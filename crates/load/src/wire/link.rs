@@ -55,7 +55,16 @@ impl Link {
         let tls = options.tls.as_ref().map(|tls| TlsLayer::new(tls, options.protocol));
         let tls = tls.transpose().map_err(LoadError::Tls)?;
         if http2.is_none() && tls.is_none() {
-            return Ok(Self { wire: Wire::new(options.wire, connections)?, targets, layers: None });
+            // A ring reads from what is sent until it completes.
+            let wire = match options.wire {
+                WireKind::Uring if options.makes_requests() => {
+                    let words = "redirects and sequences go over epoll";
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, words).into());
+                }
+                WireKind::Best if options.makes_requests() => WireKind::Epoll,
+                kind => kind,
+            };
+            return Ok(Self { wire: Wire::new(wire, connections)?, targets, layers: None });
         }
         // A ring reads from what is sent until it completes; records and frames are made anew for every request.
         if options.wire == WireKind::Uring {

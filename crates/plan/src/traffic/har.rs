@@ -194,7 +194,7 @@ pub fn read_har(path: &Path, url: Option<&str>) -> Result<Requests, PlanError> {
     let (kinds, recorded) = merge(kept, base.as_ref());
     let origin = base.map_or(origin, |base| base.origin);
     Ok(Requests {
-        traffic: Traffic { origin: Some(origin), kinds },
+        traffic: Traffic { origin: Some(origin), kinds, sequence: None },
         recorded: Some(recorded),
         left_out: left.finish(),
     })

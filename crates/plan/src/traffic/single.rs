@@ -73,7 +73,7 @@ pub fn single(request: &SingleRequest) -> Result<Traffic, PlanError> {
         },
     };
     let kind = draft::kind(&draft, &argument)?;
-    Ok(Traffic { origin: Some(address.origin), kinds: vec![kind] })
+    Ok(Traffic { origin: Some(address.origin), kinds: vec![kind], sequence: None })
 }
 
 fn bodies(request: &SingleRequest) -> Result<Vec<DraftBody>, PlanError> {

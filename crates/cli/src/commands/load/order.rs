@@ -1,14 +1,14 @@
 //! Options as written -> what is carried out, with the words for it.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use dyno_load::{
     Arrivals, Choice, ClientCertificate, Drive, DriveModel, Due, ENDLESS, EngineOptions, Pacing, Protocol,
-    Schedule, Stage, TlsOptions, Trust, WireKind, wake_up_cost,
+    Schedule, Sequence, SequenceStep, Stage, TlsOptions, Trust, WireKind, wake_up_cost,
 };
 use dyno_model::{
     Span,
-    traffic::{Origin, Scheme, Traffic},
+    traffic::{Kind, Origin, Scheme, Take, Traffic},
 };
 
 use super::{error::LoadCommandError, place::Place};
@@ -79,6 +79,8 @@ pub fn order(
             options: EngineOptions {
                 others: place.others.clone(),
                 pacing,
+                redirects: options.connection.redirects,
+                sequence: sequence(traffic),
                 ..engine_options(&options.connection, origin)
             },
             guard: when.warm_up.0,
@@ -109,6 +111,18 @@ fn pacing(when: &ModelOptions, model: &DriveModel) -> (Pacing, Option<Duration>)
             (Pacing::choose(per_s / f64::from(when.threads), wake_up), Some(wake_up))
         }
     }
+}
+
+/// The steps of a fixed sequence, for the engine.
+fn sequence(traffic: &Traffic) -> Option<Arc<Sequence>> {
+    let takes = traffic.sequence.as_ref()?;
+    let mut first = 0;
+    let step = |(kind, takes): (&Kind, &Vec<Take>)| {
+        let count = kind.requests.len();
+        first += count;
+        SequenceStep { first: first - count, count, takes: takes.clone() }
+    };
+    Some(Arc::new(Sequence { steps: traffic.kinds.iter().zip(takes).map(step).collect() }))
 }
 
 fn threads(when: &ModelOptions) -> Result<u32, LoadCommandError> {
