@@ -4,8 +4,8 @@ use dyno_model::{
     histogram::LatencyHistogram,
     load::SliceOutcome,
     output::{
-        CpuSeconds, CurvePoint, LatencyKind, LoadOutput, OUTPUT_VERSION, Percentiles, SelfCheck,
-        SelfCheckOutcome,
+        BytesPerSecond, CpuSeconds, CurvePoint, LatencyKind, LoadOutput, OUTPUT_VERSION, Percentiles,
+        SelfCheck, SelfCheckOutcome,
     },
 };
 
@@ -60,17 +60,22 @@ pub fn output(setting: &Setting, outcome: &SliceOutcome, parts: &[Part]) -> Load
         completed: counts.completed,
         failed: counts.failed,
         connections: outcome.connections,
-        seconds: outcome.window_ns as f64 / 1e9,
-        rate_per_s: if outcome.window_ns == 0 {
-            0.0
-        } else {
-            outcome.window_completed as f64 * 1e9 / outcome.window_ns as f64
+        statuses: outcome.statuses.clone(),
+        redirects: outcome.redirects,
+        bytes: outcome.bytes,
+        bytes_per_s: BytesPerSecond {
+            sent: per_second(outcome.window_bytes.sent, outcome.window_ns),
+            received: per_second(outcome.window_bytes.received, outcome.window_ns),
         },
+        seconds: outcome.window_ns as f64 / 1e9,
+        rate_per_s: per_second(outcome.window_completed, outcome.window_ns),
         rate_interval_per_s: rate_interval(&parts),
         latency_us: percentiles(&outcome.latency),
+        failed_in_latency: outcome.failed_in_latency,
         first_byte_us: percentiles(&outcome.first_byte),
         late_us: percentiles(&outcome.late),
         blocked_us: percentiles(&outcome.blocked),
+        pacing: None,
         curve: curve(&outcome.latency, &parts),
         longest_stall_us: outcome.longest_stall_ns as f64 / 1e3,
         cpu_seconds: CpuSeconds {
@@ -84,17 +89,21 @@ pub fn output(setting: &Setting, outcome: &SliceOutcome, parts: &[Part]) -> Load
     }
 }
 
-/// A histogram's percentiles in microseconds; all 0 when it is empty.
+fn per_second(count: u64, window_ns: u64) -> f64 {
+    if window_ns == 0 { 0.0 } else { count as f64 * 1e9 / window_ns as f64 }
+}
+
+/// A histogram's percentiles in microseconds; none when it is empty.
 pub fn percentiles(histogram: &LatencyHistogram) -> Percentiles {
-    let us = |quantile| histogram.quantile_ns(quantile).map_or(0.0, |ns| ns as f64 / 1e3);
+    let us = |quantile| histogram.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
     Percentiles {
         count: histogram.count(),
         p50: us(0.5),
         p90: us(0.9),
         p99: us(0.99),
         p99_9: us(0.999),
-        max: histogram.max_ns().map_or(0.0, |ns| ns as f64 / 1e3),
-        mean: histogram.mean_ns().map_or(0.0, |ns| ns / 1e3),
+        max: histogram.max_ns().map(|ns| ns as f64 / 1e3),
+        mean: histogram.mean_ns().map(|ns| ns / 1e3),
     }
 }
 
@@ -173,7 +182,8 @@ fn rate_interval(parts: &[Part]) -> Option<(f64, f64)> {
     if rates.len() < FEWEST_PARTS {
         return None;
     }
-    t_interval(&rates).map(|(_, low, high)| (low, high))
+    // Few answers in each part make the interval of a mean reach below what a rate can be.
+    t_interval(&rates).map(|(_, low, high)| (low.max(0.0), high))
 }
 
 /// The percentile curve with 95 % intervals, parts of the load as clusters (Woodruff 1952; Francisco and Fuller
@@ -325,6 +335,20 @@ mod tests {
         assert_eq!(rate_interval(&parts[..7]), None);
         assert_eq!(rate_interval(&parts[..8]), Some((2000.0, 2000.0)));
         assert_eq!(together(&parts).len(), 10);
+        let rare = |completed| Part { seconds: 1.0, completed, latency: LatencyHistogram::default() };
+        let parts: Vec<Part> = (0..10).map(|part| rare(u64::from(part == 0))).collect();
+        let (low, high) = rate_interval(&parts).unwrap();
+        assert!(low == 0.0 && high > 0.1, "no rate is below 0: [{low}, {high}]");
+    }
+
+    #[test]
+    fn percentiles_of_nothing_are_nothing() {
+        let nothing = output(&steady(true), &SliceOutcome::default(), &[]);
+        assert_eq!(
+            (nothing.latency_us.p99, nothing.latency_us.max, nothing.latency_us.mean),
+            (None, None, None)
+        );
+        assert_eq!(serde_json::to_value(nothing.latency_us).unwrap()["p99"], serde_json::Value::Null);
     }
 
     #[test]

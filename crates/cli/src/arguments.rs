@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dyno_model::{
-    Operation, Rate, Span, StackPattern,
+    Operation, Rate, Span, StackPattern, UnitError,
     plan::{Plan, Pooler},
 };
 use dyno_provision::BrokerChoice;
@@ -19,7 +19,16 @@ use dyno_provision::BrokerChoice;
 pub use calibrate::CalibrateOptions;
 pub use capacity::{CapacityOptions, ScaleOptions};
 pub use history::HistoryOptions;
-pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
+pub use load::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions, PacingOption};
+
+/// A span of time above zero.
+fn some_time(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if span == Span::default() {
+        return Err("it is no time at all: write one above zero, for instance `10s`".to_owned());
+    }
+    Ok(span)
+}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -187,7 +196,7 @@ pub struct RunOptions {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Time for the whole run, instead of the plan's, for instance 20m
-    #[arg(long)]
+    #[arg(long, value_parser = some_time)]
     pub budget: Option<Span>,
     /// Fewest blocks, instead of the plan's
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -219,7 +228,7 @@ pub struct CompareOptions {
     #[arg(long)]
     pub rate: Option<Rate>,
     /// Time for the whole comparison
-    #[arg(long, default_value = "20m")]
+    #[arg(long, default_value = "20m", value_parser = some_time)]
     pub budget: Span,
     /// Seed of every random choice
     #[arg(long)]
@@ -236,7 +245,7 @@ pub struct CompareOptions {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Timing {
     /// Length of a slice, instead of the one that a placebo chooses: a minute of one stack against itself
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", value_parser = some_time)]
     pub slice: Option<Span>,
     /// Warm-up of each stack in each block, shared out over the operations [default: 2s]
     #[arg(long, value_name = "SPAN", conflicts_with = "measure_warm_up")]
@@ -285,7 +294,7 @@ pub struct VerdictOptions {
     #[arg(long, value_name = "VERDICT", conflicts_with = "files")]
     pub resume: Option<PathBuf>,
     /// Time for each session; claims about the same stacks share one
-    #[arg(long, default_value = "15m")]
+    #[arg(long, default_value = "15m", value_parser = some_time)]
     pub budget: Span,
     /// Seed of every random choice
     #[arg(long)]

@@ -1,8 +1,11 @@
 //! HTTP/1.1 answers from bytes that come in any pieces (RFC 9112). No sockets here, and no allocation once a
 //! reader has been used: a small answer that comes in one piece isn't even copied.
 
-/// Most headers in an answer.
-const HEADERS: usize = 96;
+use std::mem::MaybeUninit;
+
+/// Headers of an answer that are parsed without an allocation, and at most.
+const USUAL_HEADERS: usize = 96;
+const MOST_HEADERS: usize = 4096;
 /// Largest head of an answer; a longer one isn't an API's.
 pub const LARGEST_HEAD: usize = 64 * 1024;
 /// Most interim answers (1xx) before the answer.
@@ -401,20 +404,34 @@ fn body_length(head: Head, asked: Asked) -> BodyLength {
 }
 
 fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
-    let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS];
+    let mut headers = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    match parse_with(bytes, &mut headers) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut headers = vec![MaybeUninit::uninit(); MOST_HEADERS];
+            parse_with(bytes, &mut headers).map_err(|_| Malformed::Head)?.transpose()
+        }
+        parsed => parsed.map_err(|_| Malformed::Head)?.transpose(),
+    }
+}
+
+type Parsed = Option<Result<(Head, usize), Malformed>>;
+
+fn parse_with<'a>(
+    bytes: &'a [u8],
+    headers: &mut [MaybeUninit<httparse::Header<'a>>],
+) -> Result<Parsed, httparse::Error> {
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    let length = match config
-        .parse_response_with_uninit_headers(&mut response, bytes, &mut headers)
-        .map_err(|_| Malformed::Head)?
-    {
+    let length = match config.parse_response_with_uninit_headers(&mut response, bytes, headers)? {
         httparse::Status::Complete(length) => length,
         httparse::Status::Partial => return Ok(None),
     };
     // Below 100 there is no class of status (RFC 9110, 15), and an interim answer least of all.
-    let status = response.code.filter(|&status| status >= 100).ok_or(Malformed::Head)?;
-    let head = describe(status, response.version == Some(1), response.headers)?;
-    Ok(Some((head, length)))
+    let Some(status) = response.code.filter(|&status| status >= 100) else {
+        return Ok(Some(Err(Malformed::Head)));
+    };
+    let head = describe(status, response.version == Some(1), response.headers);
+    Ok(Some(head.map(|head| (head, length))))
 }
 
 fn describe(status: u16, one_one: bool, headers: &[httparse::Header<'_>]) -> Result<Head, Malformed> {
@@ -528,6 +545,22 @@ mod tests {
                 prop_assert_eq!(slow, Ok(Progress::Whole));
                 prop_assert_eq!(reader.whole().map(|whole| (whole.status, whole.size)), Some(quick));
             }
+        }
+    }
+
+    #[test]
+    fn an_answer_may_have_many_headers() {
+        for count in [95, 96, 97, 120, 1500, MOST_HEADERS - 1] {
+            let cookies = "Set-Cookie: 1\r\n".repeat(count.min(3000));
+            let text = format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 5\r\n\r\nhello");
+            let whole = Ok(Some((200, b"hello".to_vec(), 5, true)));
+            assert_eq!(read(&[text.as_bytes()], BODY), whole, "{count}");
+            let half = text.len() / 2;
+            assert_eq!(
+                read(&[&text.as_bytes()[..half], &text.as_bytes()[half..]], BODY),
+                whole,
+                "{count} in two"
+            );
         }
     }
 

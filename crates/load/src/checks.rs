@@ -128,7 +128,12 @@ pub fn examine(driven: &Driven, length: Duration, quantiles: &[f64]) -> Vec<Self
             let outcome_of =
                 if misfit >= LARGE_MISFIT { SelfCheckOutcome::Fail } else { SelfCheckOutcome::Flag };
             let right = format!("requests went out as a Poisson process does (A² = {:.2})", pacing.a_squared);
-            told("G3", g3(outcome), outcome_of, &right)
+            let mut check = told("G3", g3(outcome), outcome_of, &right);
+            if let Some(most_ns) = outcome.gathered.max_ns() {
+                let us = most_ns as f64 / 1e3;
+                check.words += &format!(", but for what was gathered: up to {us:.0} us after the schedule");
+            }
+            check
         }
     });
     let length_ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX).max(1);

@@ -61,8 +61,12 @@ impl Engine {
             let now = now_ns();
             // A number of requests is measured to its last answer.
             let answered = left == 0 && trial.recorder.in_flight() == 0;
-            let stopped = slice.stop.load(Ordering::Relaxed) || answered;
-            if trial.marks(now, stopped) {
+            let stopped = slice.stop.load(Ordering::Relaxed);
+            if stopped {
+                self.heed_stop(now, &mut trial);
+            }
+            trial.bytes = self.link.bytes();
+            if trial.marks(now, stopped || answered) {
                 while resting.peek().is_some_and(|&Reverse((until_ns, _))| until_ns <= now)
                     && let Some(Reverse((_, connection))) = resting.pop()
                 {

@@ -74,6 +74,20 @@ pub struct Driven {
     pub threads: Vec<SliceOutcome>,
 }
 
+/// What is told while a load runs.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// An interval is over in all threads.
+    Interval(&'a Interval),
+    /// The load was stopped: nothing more is sent.
+    Stopping {
+        /// Requests that wait for their answers.
+        in_flight: u64,
+        /// How long they are waited for.
+        patience: Duration,
+    },
+}
+
 /// Carries out a load. `watcher` is told of each interval when all threads have told theirs; it runs in the
 /// caller's thread, so that a slow one delays no request.
 ///
@@ -82,7 +96,7 @@ pub struct Driven {
 pub fn drive(
     drive: &Drive,
     stop: &AtomicBool,
-    watcher: &mut dyn FnMut(&Interval),
+    watcher: &mut dyn FnMut(News<'_>),
 ) -> Result<Driven, LoadError> {
     let threads = drive.threads.clamp(1, drive.connections.max(1));
     // A thread that fails ends the others.
@@ -101,12 +115,20 @@ pub fn drive(
             })
             .collect();
         drop(sender);
+        // Threads that have stopped, and what they have in flight.
+        let mut stopping = (0, 0);
         loop {
             // The threads look at one flag; who asks them to stop sets another.
             match receiver.recv_timeout(STOP_PAUSE) {
-                Ok((number, interval)) => {
+                Ok(Told::Interval(number, interval)) => {
                     for whole in intervals.add(number, interval) {
-                        watcher(&whole);
+                        watcher(News::Interval(&whole));
+                    }
+                }
+                Ok(Told::Stopping(in_flight, patience)) => {
+                    stopping = (stopping.0 + 1, stopping.1 + in_flight);
+                    if stopping.0 == threads {
+                        watcher(News::Stopping { in_flight: stopping.1, patience });
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -119,7 +141,7 @@ pub fn drive(
         handles.into_iter().map(|handle| handle.join().expect("an engine doesn't panic")).collect::<Vec<_>>()
     });
     for rest in intervals.by_number.into_values() {
-        watcher(&rest.0);
+        watcher(News::Interval(&rest.0));
     }
     let mut outcomes = Vec::new();
     let mut sends = Vec::new();
@@ -149,7 +171,7 @@ fn together(sends: Vec<Vec<u64>>) -> Vec<u64> {
 }
 
 /// How often the caller's stop is looked at.
-const STOP_PAUSE: Duration = Duration::from_millis(50);
+const STOP_PAUSE: Duration = Duration::from_millis(20);
 
 /// One thread's part.
 struct Share<'a> {
@@ -161,7 +183,13 @@ struct Share<'a> {
     ready: &'a Barrier,
 }
 
-type Told = (u64, Interval);
+/// What a thread tells.
+enum Told {
+    /// An interval with its number.
+    Interval(u64, Interval),
+    /// Requests in flight when it was stopped, and how long they are waited for.
+    Stopping(u64, Duration),
+}
 
 impl Share<'_> {
     /// This thread's share of `whole`: the remainder goes to the first threads.
@@ -178,14 +206,17 @@ impl Share<'_> {
         // A thread that failed is waited for too.
         self.ready.wait();
         let mut engine = engine?;
-        let (sender, every_ns) = (sender.clone(), drive.every.as_nanos().max(1));
+        let (sender, every_ns, stopping) = (sender.clone(), drive.every.as_nanos().max(1), sender.clone());
+        engine.on_stop(Box::new(move |in_flight, patience| {
+            let _ = stopping.send(Told::Stopping(in_flight, patience));
+        }));
         engine.watch(
             drive.every,
             Box::new(move |interval| {
                 // Told shortly after its border.
                 let number = (interval.at.as_nanos() + every_ns / 2) / every_ns;
                 // Nobody listens any more: the load is over.
-                let _ = sender.send((u64::try_from(number).unwrap_or(u64::MAX), interval));
+                let _ = sender.send(Told::Interval(u64::try_from(number).unwrap_or(u64::MAX), interval));
             }),
         );
         let stop = self.halt;

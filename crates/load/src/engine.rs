@@ -1,17 +1,27 @@
 //! What both load models share: connections, requests in flight, sending, and waiting for what comes back.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::VecDeque,
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use dyno_model::load::{Request, SliceOutcome, Target};
 
 use crate::{
     answer::{AnswerReader, Template},
     clock::{now_ns, thread_cpu_ns, thread_user_system_ns, thread_wait_ns},
+    dialogue::Made,
     intake::Intake,
     options::{EngineOptions, LoadError, enough_files},
     recorder::{Failure, Interval},
     request::Prepared,
-    trial::{Connection, EXPIRY_PAUSE_NS, Flight, Mark, Model, State, Trial, failed, not_opened},
+    trial::{
+        Connection, EXPIRY_PAUSE_NS, Flight, LONGEST_STOP, Mark, Model, SHORTEST_EXPIRY_PAUSE_NS, State,
+        Trial, failed, failed_at, not_opened,
+    },
     wire::{ClockOffset, Incoming, Link, Patience},
 };
 
@@ -33,6 +43,9 @@ pub struct Answer {
 
 /// Tells of intervals while a slice runs, in the engine's thread.
 pub type Watcher = Box<dyn FnMut(Interval) + Send>;
+
+/// Told once when a slice is stopped: how many requests are in flight, and how long they are waited for.
+pub type OnStop = Box<dyn FnMut(u64, Duration) + Send>;
 
 /// Connections to one target that stay open between slices. A ring belongs to one thread: so does an engine.
 pub struct Engine {
@@ -62,6 +75,7 @@ pub struct Engine {
     pub(crate) large_bodies: bool,
     pub(crate) skips: bool,
     pub(crate) watch: Option<(Duration, Watcher)>,
+    pub(crate) on_stop: Option<OnStop>,
     pub(crate) sends: Vec<u64>,
 }
 
@@ -90,7 +104,8 @@ impl Engine {
             Target::Tcp(address) => address.to_string(),
             Target::Unix(_) => "localhost".to_owned(),
         });
-        let link = Link::new(&options, connections as usize)?;
+        let targets = std::iter::once(target.clone()).chain(options.others.iter().cloned()).collect();
+        let link = Link::new(&options, connections as usize, targets)?;
         let lanes = connections as usize * options.lanes();
         let mut engine = Self {
             options,
@@ -109,6 +124,7 @@ impl Engine {
             large_bodies: false,
             skips: false,
             watch: None,
+            on_stop: None,
             sends: Vec::new(),
         };
         engine.connections.resize_with(lanes, Connection::default);
@@ -127,6 +143,11 @@ impl Engine {
     /// Tells of each interval of the slices that follow.
     pub fn watch(&mut self, every: Duration, watcher: Watcher) {
         self.watch = Some((every, watcher));
+    }
+
+    /// Tells when a slice is stopped.
+    pub fn on_stop(&mut self, tell: OnStop) {
+        self.on_stop = Some(tell);
     }
 
     /// Which engine this is, in words.
@@ -172,6 +193,8 @@ impl Engine {
             self.idle.extend(0..u32::try_from(lanes).unwrap_or(u32::MAX));
         }
         let mut trial = Trial::new(prepared, model, &self.options, times, at);
+        trial.begin_bytes = self.link.bytes();
+        trial.bytes = trial.begin_bytes;
         if let Some((every, _)) = &self.watch {
             trial.interval_ns.1 = trial.begin_ns + every.as_nanos() as u64;
         }
@@ -189,6 +212,8 @@ impl Engine {
         let (user_ns, system_ns) = thread_user_system_ns();
         let (user_ns, system_ns) = (user_ns - trial.user_system_ns.0, system_ns - trial.user_system_ns.1);
         let mut outcome = trial.recorder.outcome(window_ns);
+        outcome.bytes = self.link.bytes() - trial.begin_bytes;
+        outcome.window_bytes = trial.window_bytes;
         outcome.generator_cpu_ns = cpu_ns;
         let share = system_ns as f64 / (user_ns + system_ns).max(1) as f64;
         outcome.generator_system_ns = (cpu_ns as f64 * share) as u64;
@@ -208,7 +233,8 @@ impl Engine {
             && from_ns < trial.end_ns
             && trial.window_end_ns.is_none_or(|end| from_ns < end);
         let length = Duration::from_nanos(now - from_ns);
-        watcher(trial.recorder.roll(at, length, measured));
+        let bytes = self.link.bytes() - trial.begin_bytes;
+        watcher(trial.recorder.roll(at, length, measured, bytes));
         // Borders are fixed, so that the intervals of all threads are the same.
         let every_ns = every.as_nanos().max(1) as u64;
         let next = (now.max(to_ns) - trial.begin_ns) / every_ns + 1;
@@ -217,18 +243,44 @@ impl Engine {
 
     /// Begins a request on a connection: sends it, or opens the connection first.
     pub(crate) fn start(&mut self, index: u32, request: usize, due_ns: Option<u64>, trial: &mut Trial<'_>) {
+        self.start_gathered(index, request, (due_ns, 0), trial);
+    }
+
+    /// The same for a request that is due so long after its time in the schedule.
+    pub(crate) fn start_gathered(
+        &mut self,
+        index: u32,
+        request: usize,
+        (due_ns, gathered_ns): (Option<u64>, u32),
+        trial: &mut Trial<'_>,
+    ) {
         let begun_ns = now_ns();
         let due_ns = due_ns.unwrap_or(begun_ns);
         let open = self.connections[index as usize].state == State::Open;
+        let mut request = request;
+        if let Some(sequence) = &trial.sequence {
+            let connection = &mut self.connections[index as usize];
+            request = connection.user.next(sequence, index as usize);
+            let filled = connection.user.fill(&trial.prepared.requests[request]);
+            // What HTTP/2 can't carry goes with the marks in it, and is answered so.
+            let made = filled.and_then(|filled| Made::new(filled, &trial.prepared).ok());
+            connection.made = made.map(Box::new);
+        }
         self.connections[index as usize].flight = Some(Flight {
             request: u32::try_from(request).unwrap_or(u32::MAX),
             written: 0,
             due_ns,
             begun_ns,
             sent_ns: 0,
+            first_sent_ns: 0,
+            again_ns: 0,
+            again: 0,
+            redirects: 0,
             first_ns: 0,
             late_ns: 0,
-            waits: trial.prepared.first[request] < trial.prepared.bytes[request].len(),
+            gathered_ns,
+            waits: self.connections[index as usize].made.is_none()
+                && trial.prepared.first[request] < trial.prepared.bytes[request].len(),
             opened: !open,
         });
         if open {
@@ -237,7 +289,7 @@ impl Engine {
         if trial.model == Model::Closed {
             trial.recorder.begins(begun_ns);
         }
-        match self.link.open(index as usize, &self.target) {
+        match self.link.open(index as usize) {
             Ok(()) => self.connections[index as usize].state = State::Opening,
             Err(error) => {
                 not_opened(&mut self.connections[index as usize], index, &error, begun_ns, trial);
@@ -251,9 +303,12 @@ impl Engine {
         let Some(flight) = &mut connection.flight else { return };
         let request = flight.request as usize;
         let prepared = &trial.prepared;
-        let bytes = &prepared.bytes[request][..prepared.first[request]];
+        let (bytes, framed) = match &connection.made {
+            Some(made) => (made.bytes.as_slice(), made.framed.as_ref()),
+            None => (&prepared.bytes[request][..prepared.first[request]], prepared.framed.get(request)),
+        };
         let now = now_ns();
-        let sent = match prepared.framed.get(request) {
+        let sent = match framed {
             Some((head, body)) => match self.link.ask(index as usize, head, body) {
                 Ok(true) => Ok(bytes.len()),
                 Ok(false) => {
@@ -268,7 +323,7 @@ impl Engine {
             },
             None => self.link.send(index as usize, bytes),
         };
-        trial.recorder.counts.sent += 1;
+        trial.recorder.counts.sent += u64::from(flight.first_sent_ns == 0);
         flight.sent_ns = now;
         flight.written = sent.as_ref().map_or(0, |&written| u32::try_from(written).unwrap_or(u32::MAX));
         self.round.push(index);
@@ -309,6 +364,8 @@ impl Engine {
     /// Waits, and takes what has come. `trial.freed` has the connections that became free.
     pub(crate) fn collect(&mut self, patience: Patience, trial: &mut Trial<'_>) -> Result<(), LoadError> {
         self.flush(trial)?;
+        // What has come until now is read before anything is said to be late.
+        let before_ns = now_ns();
         // Unstamped answers are done when they are read: then every nap would be counted as theirs.
         let nap_ns = if self.stamped { patience.nap_ns } else { 0 };
         self.link.wait(Patience { nap_ns, ..patience })?;
@@ -333,12 +390,12 @@ impl Engine {
             }
             let request = flight.request as usize;
             // Without the server's consent the body stays here.
-            let until = if flight.waits {
-                trial.prepared.first[request]
-            } else {
-                trial.prepared.bytes[request].len()
+            let bytes = match &connection.made {
+                Some(made) => made.bytes.as_slice(),
+                None if flight.waits => &trial.prepared.bytes[request][..trial.prepared.first[request]],
+                None => trial.prepared.bytes[request].as_slice(),
             };
-            let rest = &trial.prepared.bytes[request][flight.written as usize..until];
+            let rest = &bytes[(flight.written as usize).min(bytes.len())..];
             match self.link.send(index as usize, rest) {
                 Ok(written) => flight.written += u32::try_from(written).unwrap_or(u32::MAX),
                 Err(_) => {
@@ -353,13 +410,63 @@ impl Engine {
         } else {
             self.flush(trial)?;
         }
-        let now = now_ns();
-        if now >= trial.expiry_ns {
-            trial.expiry_ns = now + EXPIRY_PAUSE_NS;
-            self.expire(now, trial);
+        if before_ns >= trial.expiry_ns {
+            self.expire(before_ns, trial);
         }
+        let now = now_ns();
+        self.send_again(now, trial);
         self.tell_interval(trial, now, false);
         Ok(())
+    }
+
+    /// Opens lanes for requests that the server hasn't processed, when their pause is over.
+    fn send_again(&mut self, now: u64, trial: &mut Trial<'_>) {
+        while let Some(&Reverse((at_ns, index))) = trial.again.peek()
+            && at_ns <= now
+        {
+            trial.again.pop();
+            let connection = &mut self.connections[index as usize];
+            // Its time may have run out meanwhile.
+            let Some(flight) = connection.flight.as_mut().filter(|flight| flight.again_ns == at_ns) else {
+                continue;
+            };
+            (flight.again_ns, flight.begun_ns) = (0, now);
+            match self.link.open(index as usize) {
+                Ok(()) => connection.state = State::Opening,
+                Err(error) => not_opened(connection, index, &error, now, trial),
+            }
+        }
+    }
+
+    /// What a stop asks for: it is told once, and what has no answer after a while, or at a second stop, is given up.
+    pub(crate) fn heed_stop(&mut self, now: u64, trial: &mut Trial<'_>) {
+        let patience = self.options.request_timeout.min(LONGEST_STOP);
+        let stop_ns = *trial.stop_ns.get_or_insert_with(|| {
+            if let Some(tell) = &mut self.on_stop {
+                tell(trial.recorder.in_flight(), patience);
+            }
+            now
+        });
+        let at_once = self.options.end_now.is_some_and(|end| end.load(Ordering::Relaxed));
+        let end_ns = stop_ns + patience.as_nanos() as u64;
+        // It is woken for it.
+        trial.expiry_ns = trial.expiry_ns.min(end_ns);
+        if now < end_ns && !at_once {
+            return;
+        }
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            let Some(flight) = connection.flight else { continue };
+            self.link.close(index);
+            connection.state = State::Closed;
+            if flight.asked_ns().is_some() {
+                failed(connection, index as u32, Failure::Stopped, now, trial);
+            } else {
+                connection.flight = None;
+                trial.recorder.counts.not_sent += 1;
+                trial.unanswered(flight.due_ns, now);
+                trial.freed.push((index as u32, crate::trial::Freed::Done));
+            }
+        }
     }
 
     /// Takes what has come; with `skip`, moves to a wire that lets the kernel drop bodies.
@@ -389,28 +496,37 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives up on requests that were sent longer ago than the timeout, and on connections that don't open.
+    /// Gives up on requests that were sent longer ago than the timeout, and on connections that don't open. Looks again
+    /// when the next of them will be, so that a time-out ends when it ends and not at some tick.
     fn expire(&mut self, now: u64, trial: &mut Trial<'_>) {
         let request_ns = self.options.request_timeout.as_nanos() as u64;
         let connect_ns = self.options.connect_timeout.as_nanos() as u64;
+        let mut next_ns = now.saturating_add(EXPIRY_PAUSE_NS.min(request_ns).min(connect_ns));
         for (index, connection) in self.connections.iter_mut().enumerate() {
             let Some(flight) = &mut connection.flight else { continue };
             let number = index as u32;
-            if flight.sent_ns == 0 {
-                if now >= flight.begun_ns + connect_ns {
-                    self.link.close(index);
-                    let error = io::Error::from(io::ErrorKind::TimedOut);
-                    not_opened(connection, number, &error, now, trial);
+            let end_ns = match flight.asked_ns() {
+                None => flight.begun_ns.saturating_add(connect_ns),
+                Some(asked_ns) => asked_ns.saturating_add(request_ns),
+            };
+            if now < end_ns {
+                next_ns = next_ns.min(end_ns);
+                if flight.waits && flight.sent_ns != 0 && now >= flight.sent_ns + LONGEST_CONSENT_NS {
+                    flight.waits = false;
+                    self.resume.push(number);
                 }
-            } else if now >= flight.sent_ns + request_ns {
-                self.link.close(index);
+                continue;
+            }
+            self.link.close(index);
+            if flight.asked_ns().is_none() {
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                not_opened(connection, number, &error, now, trial);
+            } else {
                 connection.state = State::Closed;
-                failed(connection, number, Failure::TimedOut, now, trial);
-            } else if flight.waits && now >= flight.sent_ns + LONGEST_CONSENT_NS {
-                flight.waits = false;
-                self.resume.push(number);
+                failed_at(connection, number, Failure::TimedOut, (end_ns, now), trial);
             }
         }
+        trial.expiry_ns = next_ns.max(now + SHORTEST_EXPIRY_PAUSE_NS);
     }
 
     /// How long to wait for what, in a closed loop: for half of what is in flight, so that one system call

@@ -1,17 +1,23 @@
 //! Judges what comes back while a slice runs. Sends nothing: what must be sent is noted.
 
-use std::io;
+use std::{cmp::Reverse, io};
 
 use crate::{
     answer::{AnswerReader, Progress, Template, Whole},
+    dialogue::{Made, is_redirect, redirected},
     engine::Answer,
     recorder::{Failure, judge},
+    request::Prepared,
     trial::{Connection, Flight, Freed, State, Trial, failed, not_opened},
     wire::{Incoming, Next},
 };
 
 /// Bodies from here on that nobody checks are worth dropping in the kernel.
 const LARGE_BODY: u64 = 32 * 1024;
+/// First pause before a request that a server has refused again is sent once more; it doubles. A stream that crosses a
+/// goodbye goes at once.
+const FIRST_PAUSE_NS: u64 = 1_000_000;
+const LONGEST_PAUSE_NS: u64 = 256_000_000;
 /// A reader that has grown beyond this is not kept for the next answer.
 const LARGE_READER: usize = 256 * 1024;
 
@@ -51,6 +57,7 @@ impl Intake<'_, '_, '_> {
                 self.resume.push(number);
             }
             Incoming::Left => connection.state = State::Closed,
+            Incoming::Unprocessed => self.send_again(number),
             Incoming::Malformed => {
                 connection.state = State::Closed;
                 failed(connection, number, Failure::Protocol, self.seen_ns, self.trial);
@@ -100,13 +107,33 @@ impl Intake<'_, '_, '_> {
         Next::More
     }
 
+    /// The server hasn't processed the request: it is sent again (RFC 9113, 8.7), until its time is over.
+    fn send_again(&mut self, number: u32) {
+        let connection = &mut self.connections[number as usize];
+        connection.state = State::Closed;
+        connection.reader = None;
+        let Some(flight) = &mut connection.flight else { return };
+        let pause_ns = match flight.again {
+            0 => 0,
+            again => (FIRST_PAUSE_NS << again.min(16)).min(LONGEST_PAUSE_NS),
+        };
+        flight.again = flight.again.saturating_add(1);
+        flight.again_ns = self.seen_ns + pause_ns;
+        (flight.sent_ns, flight.first_ns, flight.written) = (0, 0, 0);
+        flight.opened = true;
+        self.trial.recorder.connections.sent_again += 1;
+        self.trial.again.push(Reverse((flight.again_ns, number)));
+    }
+
     /// The head of an answer by HTTP/2.
     fn head(&mut self, number: u32, head: &http::response::Parts, at_ns: Option<u64>) {
         let connection = &mut self.connections[number as usize];
         let Some(flight) = &mut connection.flight else { return };
         flight.first_ns = at_ns.unwrap_or(self.seen_ns);
-        // Only a single question shows its head.
-        let shown = if self.trial.capture.is_some() { head_text(head) } else { String::new() };
+        // Only a single question shows its head, and redirects and sequences look into it.
+        let trial = &self.trial;
+        let looked_at = trial.capture.is_some() || trial.redirects > 0 || trial.sequence.is_some();
+        let shown = if looked_at { head_text(head) } else { String::new() };
         let mut reader = self.readers.pop().unwrap_or_default();
         reader.begin_framed(head.status.as_u16(), shown.as_bytes());
         connection.reader = Some(reader);
@@ -166,6 +193,43 @@ impl Intake<'_, '_, '_> {
         }
     }
 
+    /// Follows a redirect, if it is one that is followed: its next request goes out on the same connection.
+    fn follow(&mut self, number: u32, flight: Flight, whole: &Whole<'_>, at_ns: Option<u64>) -> Option<Next> {
+        let trial = &mut *self.trial;
+        if u32::from(flight.redirects) >= trial.redirects
+            || !is_redirect(whole.status)
+            || trial.capture.is_some()
+        {
+            return None;
+        }
+        let connection = &mut self.connections[number as usize];
+        let prepared = &trial.prepared;
+        let asked = match &connection.made {
+            Some(made) => &made.request,
+            None => &prepared.requests[flight.request as usize],
+        };
+        let unsent = (flight.written as usize) < length_of(connection, prepared, flight);
+        let closes =
+            !whole.keep_alive || unsent || !prepared.keep_alive || prepared.closes[flight.request as usize];
+        let next = redirected(asked, whole, prepared.scheme, &prepared.host)?;
+        connection.made = Some(Box::new(Made::new(next, prepared).ok()?));
+        trial.recorder.redirects += 1;
+        trial.recorder.answered(whole.status);
+        self.answers += 1;
+        self.unstamped += u32::from(at_ns.is_none());
+        let mut flight = Flight { redirects: flight.redirects + 1, opened: true, waits: false, ..flight };
+        (flight.sent_ns, flight.first_ns, flight.written) = (0, 0, 0);
+        if closes {
+            connection.state = State::Closed;
+            flight.again_ns = self.seen_ns;
+            trial.again.push(Reverse((flight.again_ns, number)));
+        } else {
+            self.resume.push(number);
+        }
+        connection.flight = Some(flight);
+        Some(if closes { Next::Close } else { Next::More })
+    }
+
     /// An answer that came in pieces is whole.
     fn whole(&mut self, number: u32, at_ns: Option<u64>) -> Next {
         let connection = &mut self.connections[number as usize];
@@ -184,9 +248,35 @@ impl Intake<'_, '_, '_> {
     }
 
     fn judge(&mut self, number: u32, flight: Flight, whole: &Whole<'_>, at_ns: Option<u64>) -> Next {
+        // A stamp is read from another clock: never before the request went out.
+        let done_ns = at_ns.unwrap_or(self.seen_ns).max(flight.sent_ns);
+        let asked_ns = flight.asked_ns().unwrap_or(flight.begun_ns);
+        if done_ns <= asked_ns.saturating_add(self.trial.timeout_ns)
+            && let Some(next) = self.follow(number, flight, whole, at_ns)
+        {
+            return next;
+        }
         let request = &self.trial.prepared.requests[flight.request as usize];
-        let judged = judge(&request.expect, whole);
+        let mut judged = if done_ns > asked_ns.saturating_add(self.trial.timeout_ns) {
+            Err(Failure::TimedOut)
+        } else {
+            judge(&request.expect, whole)
+        };
+        if self.trial.redirects > 0 && judged.is_ok() && is_redirect(whole.status) {
+            // Too many of them, or to another origin.
+            judged = Err(Failure::WrongStatus);
+        }
+        let connection = &mut self.connections[number as usize];
+        if let Some(sequence) = &self.trial.sequence {
+            if judged.is_ok() && !connection.user.goes_on(sequence, whole) {
+                judged = Err(Failure::WrongBody);
+            }
+            if judged.is_err() {
+                connection.user.begins_again();
+            }
+        }
         let recorder = &mut self.trial.recorder;
+        recorder.answered(whole.status);
         match (&mut self.trial.capture, judged) {
             (Some(capture), _) => {
                 *capture = Some(Answer {
@@ -203,21 +293,30 @@ impl Intake<'_, '_, '_> {
             self.unstamped += 1;
             recorder.unstamped += 1;
         }
-        // A stamp is read from another clock: never before the request went out.
-        let done_ns = at_ns.unwrap_or(self.seen_ns).max(flight.sent_ns);
         let seen_ns = self.seen_ns.max(done_ns);
         self.trial.settle(flight, done_ns, seen_ns, judged.is_ok());
-        let unsent = (flight.written as usize) < self.trial.prepared.bytes[flight.request as usize].len();
         let connection = &mut self.connections[number as usize];
+        let unsent = (flight.written as usize) < length_of(connection, &self.trial.prepared, flight);
+        connection.made = None;
         connection.flight = None;
         connection.free_ns = done_ns;
         self.trial.freed.push((number, Freed::Done));
         // An answer to half a request leaves the other half in the way of the next.
-        if !whole.keep_alive || unsent || !self.trial.prepared.keep_alive {
+        let prepared = &self.trial.prepared;
+        if !whole.keep_alive || unsent || !prepared.keep_alive || prepared.closes[flight.request as usize] {
             connection.state = State::Closed;
             return Next::Close;
         }
         Next::More
+    }
+}
+
+/// Bytes of the request that a connection is asked.
+fn length_of(connection: &Connection, prepared: &Prepared, flight: Flight) -> usize {
+    match &connection.made {
+        Some(made) if made.framed.is_none() => made.bytes.len(),
+        Some(_) => 0,
+        None => prepared.bytes[flight.request as usize].len(),
     }
 }
 

@@ -1,10 +1,15 @@
 //! How an engine is asked to speak and to wait, and why it may not be able to.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use dyno_model::load::Target;
 
-use crate::wire::WireKind;
+use crate::{dialogue::Sequence, pacing::Pacing, wire::WireKind};
 
 /// Limits of waiting, and how to speak.
 #[derive(Clone, Debug)]
@@ -28,9 +33,24 @@ pub struct EngineOptions {
     /// Longest nap between two rounds of a busy closed loop, where the kernel's receive timestamps keep it out
     /// of the latencies. Zero: answers are read as soon as they come.
     pub nap: Duration,
+    /// More places of the same server: connections are opened to the target and to these in turn.
+    pub others: Vec<Target>,
+    /// Redirects that are followed for a request at most, within its origin. With any, all goes over epoll.
+    pub redirects: u32,
+    /// A fixed sequence that each connection sends, whatever order is asked for. Goes over epoll.
+    pub sequence: Option<Arc<Sequence>>,
+    /// When requests of an open loop go out.
+    pub pacing: Pacing,
+    /// Ends a slice that was stopped at once when true: what is in flight is counted as stopped.
+    pub end_now: Option<&'static AtomicBool>,
 }
 
 impl EngineOptions {
+    /// Whether requests are made while the load runs.
+    pub const fn makes_requests(&self) -> bool {
+        self.redirects > 0 || self.sequence.is_some()
+    }
+
     /// Requests that one connection carries at once.
     pub const fn lanes(&self) -> usize {
         match self.protocol {
@@ -57,6 +77,17 @@ pub struct TlsOptions {
     pub server_name: String,
     /// Whose certificates are believed.
     pub trust: Trust,
+    /// Who we are, for servers that ask; `None` for nobody.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate of ours and its key, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// The private key; may be the same file.
+    pub key: PathBuf,
 }
 
 /// Whose certificates are believed.
@@ -64,7 +95,7 @@ pub struct TlsOptions {
 pub enum Trust {
     /// The authorities that this system knows.
     System,
-    /// The authorities in a PEM file.
+    /// The authorities in a PEM file, and the servers whose own certificates are in it.
     Authorities(PathBuf),
     /// Anybody's: for servers with a certificate of their own making.
     Anybody,
@@ -82,6 +113,11 @@ impl Default for EngineOptions {
             tls: None,
             wire: WireKind::Best,
             nap: Duration::from_micros(200),
+            others: Vec::new(),
+            redirects: 0,
+            sequence: None,
+            pacing: Pacing::Exact,
+            end_now: None,
         }
     }
 }
@@ -97,7 +133,10 @@ pub enum LoadError {
         /// What the system says.
         source: io::Error,
     },
-    /// The kernel refuses epoll, a timer, or a ring that was asked for; or TLS can't be set up.
+    /// TLS can't be set up: a file that isn't there or isn't what it should be.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The kernel refuses epoll, a timer, or a ring that was asked for.
     #[error("the load engine can't wait: {0}")]
     Kernel(#[from] io::Error),
     /// A single question got no answer.

@@ -71,7 +71,7 @@ impl Engine {
                     if self.connections[index].state != State::Closed {
                         continue;
                     }
-                    match self.link.open(index, &self.target) {
+                    match self.link.open(index) {
                         Ok(()) => self.connections[index].state = State::Opening,
                         Err(error) => {
                             refusal = Some(error);

@@ -1,11 +1,12 @@
 //! What is counted in one slice. Pure: times come in, nothing is read.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use dyno_model::{
     histogram::LatencyHistogram,
     load::{
-        ConnectionCounts, Counts, Expect, ExpectBody, MOST_WRONG_ANSWERS, Request, SliceOutcome, WrongAnswer,
+        Bytes, ConnectionCounts, Counts, Expect, ExpectBody, MOST_WRONG_ANSWERS, Request, SliceOutcome,
+        WrongAnswer,
     },
 };
 
@@ -28,6 +29,7 @@ pub enum Failure {
     Excess,
     WrongStatus,
     WrongBody,
+    Stopped,
 }
 
 impl Failure {
@@ -42,6 +44,7 @@ impl Failure {
             Self::Excess => "more bytes than the answer has",
             Self::WrongStatus => "another status than expected",
             Self::WrongBody => "another body than expected",
+            Self::Stopped => "no answer yet when the load was stopped",
         }
     }
 }
@@ -95,6 +98,8 @@ pub struct Histograms {
     pub late: LatencyHistogram,
     pub blocked: LatencyHistogram,
     pub unread: LatencyHistogram,
+    pub gathered: LatencyHistogram,
+    pub from_schedule: LatencyHistogram,
 }
 
 impl Histograms {
@@ -105,6 +110,8 @@ impl Histograms {
         self.late.merge(&other.late);
         self.blocked.merge(&other.blocked);
         self.unread.merge(&other.unread);
+        self.gathered.merge(&other.gathered);
+        self.from_schedule.merge(&other.from_schedule);
     }
 }
 
@@ -121,6 +128,10 @@ pub struct Interval {
     pub latency: LatencyHistogram,
     /// What the generator was late with in this interval.
     pub late: LatencyHistogram,
+    /// Whole answers of this interval by status code.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Bytes of this interval.
+    pub bytes: Bytes,
     /// Requests in flight at its end.
     pub in_flight: u64,
     /// Whether it lies in the measured window.
@@ -133,6 +144,10 @@ impl Interval {
         self.counts += other.counts;
         self.latency.merge(&other.latency);
         self.late.merge(&other.late);
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.bytes += other.bytes;
         self.in_flight += other.in_flight;
         self.measured &= other.measured;
         self.length = self.length.max(other.length);
@@ -147,6 +162,11 @@ pub struct Recorder {
     pub now: Histograms,
     past: Histograms,
     told: Counts,
+    statuses: Statuses,
+    told_statuses: Statuses,
+    told_bytes: Bytes,
+    pub failed_in_latency: u64,
+    pub redirects: u64,
     pub unstamped: u64,
     pub latency_sum_ns: u64,
     pub window_completed: u64,
@@ -211,6 +231,7 @@ impl Recorder {
             Failure::Excess => &mut failed.excess,
             Failure::WrongStatus => &mut failed.wrong_status,
             Failure::WrongBody => &mut failed.wrong_body,
+            Failure::Stopped => &mut failed.stopped,
         } += 1;
         if self.wrong_answers.len() < MOST_WRONG_ANSWERS {
             self.wrong_answers.push(WrongAnswer {
@@ -239,8 +260,13 @@ impl Recorder {
         self.wrong_answers.first().map(|wrong| wrong.kind.as_str())
     }
 
-    /// Ends an interval and begins the next.
-    pub fn roll(&mut self, at: Duration, length: Duration, measured: bool) -> Interval {
+    /// A whole answer came with this status.
+    pub fn answered(&mut self, status: u16) {
+        self.statuses.add(status, 1);
+    }
+
+    /// Ends an interval and begins the next; `bytes` are those of the slice so far.
+    pub fn roll(&mut self, at: Duration, length: Duration, measured: bool, bytes: Bytes) -> Interval {
         self.past.merge(&self.now);
         let now = std::mem::take(&mut self.now);
         let told = std::mem::replace(&mut self.told, self.counts);
@@ -251,16 +277,38 @@ impl Recorder {
         counts.completed -= told.completed;
         counts.failed = difference(counts.failed, told.failed);
         let (latency, late) = (now.latency, now.late);
-        Interval { at, length, counts, latency, late, in_flight: self.in_flight, measured }
+        let mut statuses = BTreeMap::new();
+        for &(status, count) in &self.statuses.0 {
+            let new = count - self.told_statuses.count(status);
+            if new > 0 {
+                statuses.insert(status, new);
+            }
+        }
+        self.told_statuses.clone_from(&self.statuses);
+        let bytes_before = std::mem::replace(&mut self.told_bytes, bytes);
+        let (bytes, in_flight) = (bytes - bytes_before, self.in_flight);
+        Interval { at, length, counts, latency, late, statuses, bytes, in_flight, measured }
     }
 
     /// The slice's outcome, for the engine to add what it knows of itself.
     pub fn outcome(mut self, window_ns: u64) -> SliceOutcome {
         self.past.merge(&self.now);
-        let Histograms { latency, latency_less_late, first_byte, late, blocked, unread } = self.past;
+        let Histograms {
+            latency,
+            latency_less_late,
+            first_byte,
+            late,
+            blocked,
+            unread,
+            gathered,
+            from_schedule,
+        } = self.past;
         SliceOutcome {
             counts: self.counts,
             connections: self.connections,
+            statuses: self.statuses.0.into_iter().collect(),
+            failed_in_latency: self.failed_in_latency,
+            redirects: self.redirects,
             window_ns,
             window_completed: self.window_completed,
             latency,
@@ -269,6 +317,8 @@ impl Recorder {
             late,
             blocked,
             unread,
+            gathered,
+            latency_from_schedule: from_schedule,
             unstamped: self.unstamped,
             longest_stall_ns: self.longest_stall_ns,
             in_flight_ns: self.in_flight_area_ns,
@@ -278,6 +328,23 @@ impl Recorder {
             wrong_answers: self.wrong_answers,
             ..SliceOutcome::default()
         }
+    }
+}
+
+/// Counts by status code. A load has few of them: a look through a list is cheaper than a map.
+#[derive(Clone, Debug, Default)]
+struct Statuses(Vec<(u16, u64)>);
+
+impl Statuses {
+    fn add(&mut self, status: u16, more: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, count)) => *count += more,
+            None => self.0.push((status, more)),
+        }
+    }
+
+    fn count(&self, status: u16) -> u64 {
+        self.0.iter().find(|(known, _)| *known == status).map_or(0, |(_, count)| *count)
     }
 }
 
@@ -295,6 +362,7 @@ fn difference(
         excess: now.excess - before.excess,
         wrong_status: now.wrong_status - before.wrong_status,
         wrong_body: now.wrong_body - before.wrong_body,
+        stopped: now.stopped - before.stopped,
     }
 }
 
@@ -346,13 +414,19 @@ mod tests {
         recorder.counts.sent = 3;
         recorder.now.latency.record_ns(5_000);
         let second = Duration::from_secs(1);
-        let first = recorder.roll(Duration::ZERO, second, true);
+        recorder.answered(200);
+        let first = recorder.roll(Duration::ZERO, second, true, Bytes { sent: 10, received: 20 });
         recorder.counts.sent = 5;
+        recorder.answered(200);
+        recorder.answered(404);
         recorder.now.latency.record_ns(6_000);
         recorder.now.latency.record_ns(7_000);
-        let next = recorder.roll(second, second, true);
+        let next = recorder.roll(second, second, true, Bytes { sent: 15, received: 120 });
+        assert_eq!((first.bytes.received, next.bytes), (20, Bytes { sent: 5, received: 100 }));
+        assert_eq!((first.statuses, next.statuses), ([(200, 1)].into(), [(200, 1), (404, 1)].into()));
         assert_eq!((first.counts.sent, next.counts.sent), (3, 2));
         assert_eq!((first.latency.count(), next.latency.count()), (1, 2));
-        assert_eq!(recorder.outcome(1).latency.count(), 3);
+        let outcome = recorder.outcome(1);
+        assert_eq!((outcome.latency.count(), outcome.statuses), (3, [(200, 2), (404, 1)].into()));
     }
 }

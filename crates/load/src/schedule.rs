@@ -26,6 +26,9 @@ impl Stage {
 
     /// Requests expected in its first `at_s` seconds.
     fn mass(&self, at_s: f64) -> f64 {
+        if self.length.is_zero() {
+            return 0.0;
+        }
         let slope = (self.to_per_s - self.from_per_s) / self.length.as_secs_f64();
         at_s * (self.from_per_s + slope * at_s / 2.0)
     }
@@ -39,9 +42,20 @@ impl Stage {
         let slope = (self.to_per_s - self.from_per_s) / length_s;
         // The root of `slope t²/2 + from t = mass`, in the form that is stable for small slopes.
         let root = (self.from_per_s.powi(2) + 2.0 * slope * mass).max(0.0).sqrt();
-        Some((2.0 * mass / (self.from_per_s + root)).min(length_s))
+        let both = self.from_per_s + root;
+        // The very first request of a ramp from 0: both are 0.
+        Some(if both > 0.0 { (2.0 * mass / both).min(length_s) } else { 0.0 })
+    }
+
+    fn length_ns(&self) -> u64 {
+        u64::try_from(self.length.as_nanos()).unwrap_or(u64::MAX)
     }
 }
+
+/// A length that no load reaches, for schedules that end with a number of requests: a hundred years.
+pub const ENDLESS: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Requests that are drawn at most to count them; beyond that their expected number is taken.
+const MOST_DRAWN: u64 = 1 << 18;
 
 /// How arrivals are spread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +137,17 @@ pub struct Schedule {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Law { arrivals: Arrivals, rng: Box<ChaCha8Rng>, choice: Choice, mass: f64, stage: usize, stage_mass: f64 },
+    Law {
+        arrivals: Arrivals,
+        rng: Box<ChaCha8Rng>,
+        choice: Choice,
+        /// Requests expected up to the last that was drawn, and up to the begin of its stage.
+        mass: f64,
+        stage_mass: f64,
+        /// The stage of the last that was drawn, and when that begins.
+        stage: usize,
+        stage_ns: u64,
+    },
     List(Arc<[Due]>),
 }
 
@@ -133,7 +157,7 @@ impl Schedule {
     /// seed gives the same schedule: all stacks of a block replay one (METHOD, section 2).
     pub fn new(stages: Vec<Stage>, arrivals: Arrivals, choice: Choice, seed: u64) -> Self {
         let rng = Box::new(ChaCha8Rng::seed_from_u64(seed));
-        let source = Source::Law { arrivals, rng, choice, mass: 0.0, stage: 0, stage_mass: 0.0 };
+        let source = Source::Law { arrivals, rng, choice, mass: 0.0, stage_mass: 0.0, stage: 0, stage_ns: 0 };
         Self { source, stages, share: (0, 1), number: 0, limit: u64::MAX }
     }
 
@@ -178,9 +202,51 @@ impl Schedule {
         }
     }
 
-    /// How many requests are still to come.
+    /// Whether it has ended because the limit of requests is reached, and not its time.
+    pub const fn limit_reached(&self) -> bool {
+        self.number >= self.limit
+    }
+
+    /// How many requests are still to come, drawn one by one.
     pub fn count_rest(&self) -> u64 {
         self.clone().count() as u64
+    }
+
+    /// Ends the schedule and returns how many requests were still to come. Of many that is the expected number, for
+    /// drawing them takes long: exact with even spacing, and to the square root of the number with Poisson arrivals.
+    pub fn give_up_rest(&mut self) -> u64 {
+        let mut count = 0;
+        while count < MOST_DRAWN {
+            if self.next().is_none() {
+                return count;
+            }
+            count += 1;
+        }
+        let rest = self.expected_rest();
+        let (thread, threads) = self.share;
+        let below = |number: u64| number / threads + u64::from(thread < number % threads);
+        let end = self.number.saturating_add(rest);
+        count += below(end) - below(self.number);
+        self.number = self.limit.max(end);
+        self.limit = self.number;
+        count
+    }
+
+    /// Requests of all threads that are expected after the last that was drawn.
+    fn expected_rest(&self) -> u64 {
+        let left = self.limit - self.number.min(self.limit);
+        match &self.source {
+            Source::Law { arrivals, mass, .. } => {
+                let all: f64 = self.stages.iter().map(|stage| stage.mass(stage.length.as_secs_f64())).sum();
+                let rest = match arrivals {
+                    Arrivals::Poisson => (all - mass).round(),
+                    Arrivals::Uniform if self.number == 0 => all.ceil(),
+                    Arrivals::Uniform => (all - mass).ceil() - 1.0,
+                };
+                (rest.max(0.0) as u64).min(left)
+            }
+            Source::List(list) => (list.len() as u64).saturating_sub(self.number).min(left),
+        }
     }
 
     /// Whether requests come as a Poisson process. A share of one doesn't: every n-th arrival is more even.
@@ -206,7 +272,8 @@ impl Schedule {
     }
 
     fn draw(&mut self) -> Option<Due> {
-        let Source::Law { arrivals, rng, choice, mass, stage, stage_mass } = &mut self.source else {
+        let Source::Law { arrivals, rng, choice, mass, stage_mass, stage, stage_ns } = &mut self.source
+        else {
             let Source::List(list) = &self.source else { return None };
             return usize::try_from(self.number).ok().and_then(|number| list.get(number)).copied();
         };
@@ -218,12 +285,14 @@ impl Schedule {
         };
         loop {
             let now = self.stages.get(*stage)?;
-            if let Some(at_s) = now.time(*mass - *stage_mass) {
-                let before_s: f64 = self.stages[..*stage].iter().map(|one| one.length.as_secs_f64()).sum();
-                let at_ns = ((before_s + at_s) * 1e9).round() as u64;
-                return Some(Due { at_ns, request: choice.next(rng) });
+            let length_ns = now.length_ns();
+            // Sums are rounded: what lies a little before a stage begins with it, and nothing lies at its end.
+            if let Some(at_s) = now.time((*mass - *stage_mass).max(0.0)) {
+                let within_ns = ((at_s * 1e9).round() as u64).min(length_ns.saturating_sub(1));
+                return Some(Due { at_ns: *stage_ns + within_ns, request: choice.next(rng) });
             }
             *stage_mass += now.mass(now.length.as_secs_f64());
+            *stage_ns = stage_ns.saturating_add(length_ns);
             *stage += 1;
         }
     }
@@ -249,6 +318,8 @@ impl Iterator for Schedule {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rate(per_s: f64) -> Rate {
@@ -323,5 +394,83 @@ mod tests {
         let count = |request| drawn.iter().filter(|&&one| one == request).count();
         assert!(count(0).abs_diff(count(1)) <= 1, "in turn");
         assert!((900..1100).contains(&count(2)), "{}", count(2));
+    }
+
+    /// Any stages: constant, growing, falling, from 0, to 0, of no rate, of very different lengths.
+    fn any_stages() -> impl Strategy<Value = Vec<Stage>> {
+        let rate = prop_oneof![Just(0.0), 0.001..1.0, 1.0..3000.0];
+        let length = prop_oneof![1u64..1000, 1_000_000u64..3_000_000_000, 1_000_000_000u64..20_000_000_000];
+        let stage = (length, rate.clone(), rate, any::<bool>()).prop_map(|(ns, from, to, even)| Stage {
+            length: Duration::from_nanos(ns),
+            from_per_s: from,
+            to_per_s: if even { from } else { to },
+        });
+        proptest::collection::vec(stage, 1..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn requests_are_in_order_within_their_stages_and_as_many_as_the_rate_says(
+            stages in any_stages(), uniform: bool, seed: u64,
+        ) {
+            let arrivals = if uniform { Arrivals::Uniform } else { Arrivals::Poisson };
+            let schedule = Schedule::new(stages.clone(), arrivals, Choice::uniform(1), seed);
+            let due: Vec<u64> = schedule.clone().map(|due| due.at_ns).collect();
+            prop_assert!(due.is_sorted());
+            let end_ns = schedule.length().as_nanos() as u64;
+            prop_assert!(due.last().is_none_or(|&last| last < end_ns));
+            let mut begin_ns = 0;
+            let mut all = 0.0;
+            for stage in &stages {
+                let stage_end_ns = begin_ns + stage.length.as_nanos() as u64;
+                let count = due.iter().filter(|&&at| (begin_ns..stage_end_ns).contains(&at)).count() as f64;
+                let mean = (stage.from_per_s + stage.to_per_s) / 2.0 * stage.length.as_secs_f64();
+                // Six standard deviations of a Poisson count, and the borders.
+                let most = if uniform { 2.0 } else { 6.0 * mean.sqrt() + 6.0 };
+                prop_assert!((count - mean).abs() <= most, "{count} of {mean} in {stage:?}");
+                all += mean;
+                begin_ns = stage_end_ns;
+            }
+            prop_assert!((schedule.expected(end_ns) - all).abs() <= 1e-6 * (1.0 + all));
+            if uniform {
+                prop_assert!((due.len() as f64 - all).abs() <= 1.0, "{} of {all}", due.len());
+                let gaps = |at: &[u64]| schedule.expected(at[1]) - schedule.expected(at[0]);
+                // A gap is one request on the scale of those expected, but for the rounding to nanoseconds.
+                prop_assert!(due.windows(2).all(|at| (gaps(at) - 1.0).abs() < 1e-3));
+            }
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_long_schedule_is_counted_without_drawing_it() {
+        let day = Duration::from_secs(24 * 3600);
+        let whole = Schedule::new(
+            vec![Stage::constant(rate(20_000.0), day)],
+            Arrivals::Poisson,
+            Choice::uniform(1),
+            1,
+        );
+        let all = 20_000.0 * 24.0 * 3600.0;
+        let rest = whole.clone().give_up_rest() as f64;
+        assert!((rest - all).abs() < 6.0 * f64::sqrt(all), "{rest}");
+        let uniform = Schedule::uniform(rate(20_000.0), day, 1);
+        let mut parts: Vec<Schedule> = (0..3).map(|thread| uniform.clone().share(thread, 3)).collect();
+        let before: u64 = parts.iter_mut().map(|part| part.by_ref().take(10).count() as u64).sum();
+        let rest: u64 = parts.iter_mut().map(Schedule::give_up_rest).sum();
+        assert_eq!(before + rest, 20_000 * 24 * 3600, "exact over threads with even spacing");
+        assert!(parts.iter_mut().all(|part| part.next().is_none()), "it has ended");
+        let limited = Schedule::uniform(rate(2000.0), ENDLESS, 1).limit(1_000_000_000);
+        assert_eq!(limited.clone().give_up_rest(), 1_000_000_000);
+        let short = Schedule::poisson(rate(100.0), Duration::from_secs(5), 3, 7);
+        assert_eq!(short.clone().give_up_rest(), short.count_rest());
+    }
+
+    #[test]
+    fn a_schedule_without_length_has_no_requests() {
+        for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
+            let stage = Stage::constant(rate(10.0), Duration::ZERO);
+            assert_eq!(Schedule::new(vec![stage], arrivals, Choice::uniform(1), 1).next(), None);
+        }
     }
 }

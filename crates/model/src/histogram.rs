@@ -40,6 +40,11 @@ impl LatencyHistogram {
         self.0.saturating_record(latency_ns.max(LOWEST_NS));
     }
 
+    /// Adds the same latency so many times.
+    pub fn record_many_ns(&mut self, latency_ns: u64, count: u64) {
+        self.0.saturating_record_n(latency_ns.max(LOWEST_NS), count);
+    }
+
     /// Adds all counts of another histogram. Percentiles are never averaged; counts are added.
     pub fn merge(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all histograms have the same bounds");

@@ -36,4 +36,4 @@ pub use operation::Operation;
 pub use slo::{Slo, Slos};
 pub use stack::{MOST_LOOPS, StackName, StackNameError, StackPattern, Variant};
 pub use stages::{StageSpec, Stages};
-pub use units::{Rate, Span};
+pub use units::{Rate, Span, UnitError};

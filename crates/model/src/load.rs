@@ -1,6 +1,6 @@
 //! What the load engine is asked to send, and what it counted.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,11 +117,13 @@ pub struct Failures {
     pub wrong_status: u64,
     /// The right status and another body than expected.
     pub wrong_body: u64,
+    /// No answer yet when the load was stopped. In no latency.
+    pub stopped: u64,
 }
 
 impl Failures {
     /// Every kind with its name in the machine formats.
-    pub const fn by_kind(&self) -> [(&'static str, u64); 9] {
+    pub const fn by_kind(&self) -> [(&'static str, u64); 10] {
         [
             ("timed_out", self.timed_out),
             ("closed", self.closed),
@@ -132,6 +134,7 @@ impl Failures {
             ("excess", self.excess),
             ("wrong_status", self.wrong_status),
             ("wrong_body", self.wrong_body),
+            ("stopped", self.stopped),
         ]
     }
 
@@ -146,6 +149,7 @@ impl Failures {
             + self.excess
             + self.wrong_status
             + self.wrong_body
+            + self.stopped
     }
 }
 
@@ -160,6 +164,7 @@ impl std::ops::AddAssign for Failures {
         self.excess += other.excess;
         self.wrong_status += other.wrong_status;
         self.wrong_body += other.wrong_body;
+        self.stopped += other.stopped;
     }
 }
 
@@ -179,6 +184,9 @@ pub struct ConnectionCounts {
     pub closed_idle: u64,
     /// Gave bytes before they were asked, and were closed for it.
     pub unasked: u64,
+    /// HTTP/2: times that a request was sent again, for the server said that it hadn't processed it (GOAWAY with a lower
+    /// stream, REFUSED_STREAM; RFC 9113, 8.7). Each request is in `sent` once.
+    pub sent_again: u64,
 }
 
 impl ConnectionCounts {
@@ -196,6 +204,7 @@ impl std::ops::AddAssign for ConnectionCounts {
         self.failed += other.failed;
         self.closed_idle += other.closed_idle;
         self.unasked += other.unasked;
+        self.sent_again += other.sent_again;
     }
 }
 
@@ -206,6 +215,34 @@ impl std::ops::AddAssign for Counts {
         self.not_sent += other.not_sent;
         self.completed += other.completed;
         self.failed += other.failed;
+    }
+}
+
+/// Bytes of TCP or unix sockets, with TLS's records and HTTP/2's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Bytes {
+    /// Handed to the kernel.
+    pub sent: u64,
+    /// Taken from the kernel, or dropped in it.
+    pub received: u64,
+}
+
+impl std::ops::AddAssign for Bytes {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+    }
+}
+
+impl std::ops::Sub for Bytes {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            sent: self.sent.saturating_sub(other.sent),
+            received: self.received.saturating_sub(other.received),
+        }
     }
 }
 
@@ -234,6 +271,16 @@ pub struct SliceOutcome {
     pub counts: Counts,
     /// What happened to connections in the whole slice.
     pub connections: ConnectionCounts,
+    /// Whole answers of the whole slice by status code, right or wrong.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Redirects followed in the whole slice: requests on the wire beside those of `counts`.
+    pub redirects: u64,
+    /// Bytes of the whole slice.
+    pub bytes: Bytes,
+    /// Bytes of the window.
+    pub window_bytes: Bytes,
+    /// Of `latency`, how many are of requests without a right answer.
+    pub failed_in_latency: u64,
     /// Length of the window in nanoseconds, as it was, not as it was asked for.
     pub window_ns: u64,
     /// Right answers that were done in the window.
@@ -251,6 +298,11 @@ pub struct SliceOutcome {
     pub late: LatencyHistogram,
     /// How long requests waited for a free connection: max(due, connection free) − due. Part of the latency.
     pub blocked: LatencyHistogram,
+    /// How long after their times in the schedule requests were due, for they were gathered with others into one wake-up.
+    /// In no latency; empty where each goes at its time.
+    pub gathered: LatencyHistogram,
+    /// `latency` counted from the schedule's own times, where requests were gathered; else empty.
+    pub latency_from_schedule: LatencyHistogram,
     /// How long whole answers lay in the kernel before the engine read them (self-check G7). In no latency.
     pub unread: LatencyHistogram,
     /// Answers whose last byte had no receive timestamp of the kernel: their latency ends when they were read.
@@ -286,6 +338,13 @@ impl SliceOutcome {
     pub fn merge(&mut self, other: &Self) {
         self.counts += other.counts;
         self.connections += other.connections;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.redirects += other.redirects;
+        self.bytes += other.bytes;
+        self.window_bytes += other.window_bytes;
+        self.failed_in_latency += other.failed_in_latency;
         self.window_ns = self.window_ns.max(other.window_ns);
         self.window_completed += other.window_completed;
         self.latency.merge(&other.latency);
@@ -294,6 +353,8 @@ impl SliceOutcome {
         self.late.merge(&other.late);
         self.blocked.merge(&other.blocked);
         self.unread.merge(&other.unread);
+        self.gathered.merge(&other.gathered);
+        self.latency_from_schedule.merge(&other.latency_from_schedule);
         self.unstamped += other.unstamped;
         self.longest_stall_ns = self.longest_stall_ns.max(other.longest_stall_ns);
         self.in_flight_ns += other.in_flight_ns;

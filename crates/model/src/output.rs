@@ -1,12 +1,14 @@
 //! What machines read from `--format json`. Stable and versioned; `schemas/` holds a JSON Schema of each, made from these types.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Operation, StackName,
     check::{CheckRow, Recovery, SchemaDifference},
-    load::{ConnectionCounts, Failures, WrongAnswer},
+    load::{Bytes, ConnectionCounts, Failures, WrongAnswer},
     record::NotRun,
     warning::Warning,
 };
@@ -256,6 +258,18 @@ pub struct LoadOutput {
     pub failed: Failures,
     /// What happened to connections.
     pub connections: ConnectionCounts,
+    /// Whole answers by status code, right or wrong.
+    #[serde(default)]
+    pub statuses: BTreeMap<u16, u64>,
+    /// Redirects followed: requests on the wire beside those that are counted as sent.
+    #[serde(default)]
+    pub redirects: u64,
+    /// Bytes of the whole load, with TLS's records and HTTP/2's frames.
+    #[serde(default)]
+    pub bytes: Bytes,
+    /// Bytes per second in the measured window.
+    #[serde(default)]
+    pub bytes_per_s: BytesPerSecond,
     /// Length of the measured window.
     pub seconds: f64,
     /// Right answers per second in the measured window.
@@ -263,14 +277,21 @@ pub struct LoadOutput {
     /// Its 95 % interval over equal parts of this load; `null` where there are too few parts.
     pub rate_interval_per_s: Option<(f64, f64)>,
     /// Latency, in microseconds: open loop from due to done, closed loop from sent to done (service time).
-    /// Failures are in it as the timeout or longer.
+    /// Failures are in it as the timeout or longer; `failed_in_latency` says how many.
     pub latency_us: Percentiles,
+    /// Latencies of requests without a right answer, among those of `latency_us` and `curve`.
+    #[serde(default)]
+    pub failed_in_latency: u64,
     /// The same from sent to the first bytes of the answer.
     pub first_byte_us: Percentiles,
     /// How late the generator itself was, in microseconds.
     pub late_us: Percentiles,
     /// How long requests waited for a free connection, in microseconds; part of the latency.
     pub blocked_us: Percentiles,
+    /// How requests of an open loop were gathered into wake-ups; `null` in a closed loop and in outputs before there was a
+    /// choice.
+    #[serde(default)]
+    pub pacing: Option<PacingOutput>,
     /// The latency's percentiles with 95 % intervals over equal parts of this load. They say nothing of how another
     /// start of the server would differ.
     pub curve: Vec<CurvePoint>,
@@ -298,24 +319,46 @@ pub enum LatencyKind {
     ServiceTime,
 }
 
-/// Percentiles of a histogram; all 0 when it is empty, which `count` tells.
+/// How requests of an open loop were gathered into wake-ups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PacingOutput {
+    /// The longest time that a request was to be sent after its own, in microseconds; 0 for exact pacing.
+    pub bound_us: f64,
+    /// What a wake-up cost when the load began, in microseconds of CPU; `null` where it wasn't measured.
+    pub wake_up_us: Option<f64>,
+    /// How long after their times requests were due, in microseconds. In no latency.
+    pub gathered_us: Percentiles,
+    /// Latency counted from the schedule's own times, in microseconds; of nothing with exact pacing, where it is the same.
+    pub from_schedule_us: Percentiles,
+}
+
+/// Bytes per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BytesPerSecond {
+    /// Out: handed to the kernel.
+    pub sent: f64,
+    /// In: taken from the kernel, or dropped in it.
+    pub received: f64,
+}
+
+/// Percentiles of a histogram; `null` when it is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// Number of values.
     pub count: u64,
     /// Median.
-    pub p50: f64,
+    pub p50: Option<f64>,
     /// 90th percentile.
-    pub p90: f64,
+    pub p90: Option<f64>,
     /// 99th percentile.
-    pub p99: f64,
+    pub p99: Option<f64>,
     /// 99.9th percentile.
     #[serde(rename = "p99.9")]
-    pub p99_9: f64,
+    pub p99_9: Option<f64>,
     /// Largest value.
-    pub max: f64,
+    pub max: Option<f64>,
     /// Arithmetic mean.
-    pub mean: f64,
+    pub mean: Option<f64>,
 }
 
 /// A point of a percentile curve.

@@ -41,7 +41,7 @@ pub enum StageError {
     },
     /// A rate that isn't one.
     #[error(
-        "`{rate}` in the stage `{stage}` isn't a rate: write a number and a unit (/s, /m), for instance `500/s`{hint}"
+        "`{rate}` in the stage `{stage}` isn't a rate: write a number up to 1e9 in a second and a unit (/s, /m, /h), for instance `500/s`{hint}"
     )]
     Rate {
         /// What stands for the rate.
@@ -93,7 +93,7 @@ fn stage(text: &str, before_per_s: f64) -> Result<StageSpec, StageError> {
 
 /// A rate that may be zero: a stage of silence, or the foot of a ramp.
 fn rate_per_s(written: &str, stage: &str) -> Result<f64, StageError> {
-    if written == "0/s" || written == "0/m" {
+    if matches!(written, "0/s" | "0/m" | "0/h") {
         return Ok(0.0);
     }
     let hint = if written.contains("/s-") || written.contains("/m-") || written.contains("->") {
@@ -149,7 +149,7 @@ mod tests {
             ("10s:100/s,", "`` isn't a stage"),
             ("10:100/s", "the stage `10:100/s` has no length: `10` isn't a span"),
             ("0s:100/s", "it must be above zero"),
-            ("10s:100", "`100` in the stage `10s:100` isn't a rate: write a number and a unit"),
+            ("10s:100", "`100` in the stage `10s:100` isn't a rate: write a number up to 1e9"),
             ("10s:-5/s", "`-5/s` in the stage"),
             ("10s:100/s-500/s", "a ramp is written `100/s..500/s`"),
             ("10s:100/s..", "`` in the stage `10s:100/s..` isn't a rate"),

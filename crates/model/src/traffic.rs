@@ -37,16 +37,25 @@ impl fmt::Display for Scheme {
 pub struct Origin {
     /// How it is spoken to.
     pub scheme: Scheme,
-    /// A name, as DNS takes it, or an IP address without brackets.
+    /// A name, as DNS takes it, or an IP address without brackets; an IPv6 address may have a zone: `fe80::1%eth0`.
     pub host: String,
     /// From 1.
     pub port: u16,
 }
 
 impl Origin {
+    /// The host without a zone, which means something on this machine only (RFC 6874).
+    pub fn host_for_server(&self) -> &str {
+        match self.host.split_once('%') {
+            Some((address, _)) if address.contains(':') => address,
+            _ => &self.host,
+        }
+    }
+
     /// What the `Host` header says: the host, an IPv6 address in brackets, and the port unless it is the scheme's own.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = self.host_for_server();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 }
@@ -68,6 +77,25 @@ pub struct Kind {
     pub requests: Vec<Request>,
 }
 
+/// A value that is taken from a right answer, for the requests that follow it on the same connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Take {
+    /// What stands for it in the requests: a word of letters and digits that nothing else has, so that it is the same in a
+    /// path, a header, JSON or a form.
+    pub mark: String,
+    /// Where it is in the answer.
+    pub from: TakeFrom,
+}
+
+/// Where a value is in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakeFrom {
+    /// A JSON pointer into the body (RFC 6901), for instance `/access_token`. Texts are taken without their quotes.
+    Pointer(String),
+    /// A header's value.
+    Header(String),
+}
+
 /// Everything that a load may send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
@@ -75,6 +103,9 @@ pub struct Traffic {
     pub origin: Option<Origin>,
     /// At least one.
     pub kinds: Vec<Kind>,
+    /// For a fixed sequence: what each kind takes from its answer; each connection sends the kinds in their order, again
+    /// and again. `None`: kinds are drawn by weight.
+    pub sequence: Option<Vec<Vec<Take>>>,
 }
 
 impl Traffic {
@@ -113,8 +144,11 @@ mod tests {
             weight,
             requests: targets.iter().map(|target| request(target)).collect(),
         };
-        let traffic =
-            Traffic { origin: None, kinds: vec![kind("a", 3.0, &["/1", "/2"]), kind("b", 1.0, &["/3"])] };
+        let traffic = Traffic {
+            origin: None,
+            kinds: vec![kind("a", 3.0, &["/1", "/2"]), kind("b", 1.0, &["/3"])],
+            sequence: None,
+        };
         let (requests, weights) = traffic.flatten();
         let targets: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
         assert_eq!(targets, ["/1", "/2", "/3"]);

@@ -25,6 +25,11 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// A number of things: whole, with its thousands apart.
+pub fn count(number: u64) -> String {
+    grouped(number as f64)
+}
+
 fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();

@@ -27,7 +27,10 @@ pub use calibration::{burn_words, calibration_markdown, calibration_text, sessio
 pub use capacity::{capacity_csv, capacity_text};
 pub use gate::{gate_markdown, gate_text};
 pub use history::{history_csv, history_markdown, history_text};
-pub use load::{LOAD_CSV_HEAD, load_csv_line, load_prometheus, load_summary};
+pub use load::{
+    LOAD_CSV_HEAD, LoadCsvLine, load_csv_line, load_prometheus, load_summary, size as load_size,
+    statuses as load_statuses,
+};
 pub use markdown::markdown;
 pub use page::{capacity_html, html, html_across};
 pub use picture::svg;

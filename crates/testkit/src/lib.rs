@@ -2,6 +2,8 @@
 
 pub mod browser;
 pub mod faults;
+pub mod http2;
+pub mod tls;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

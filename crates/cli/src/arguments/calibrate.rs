@@ -5,6 +5,8 @@ use std::{path::PathBuf, str::FromStr};
 use clap::Args;
 use dyno_model::{Operation, Span, StackName};
 
+use super::some_time;
+
 /// Options of `dyno calibrate`.
 #[derive(Args, Debug)]
 pub struct CalibrateOptions {
@@ -24,7 +26,7 @@ pub struct CalibrateOptions {
     #[arg(long, value_name = "NAME", default_value = "types")]
     pub operation: Operation,
     /// Time for each session, preparation included
-    #[arg(long, value_name = "SPAN", default_value = "6m")]
+    #[arg(long, value_name = "SPAN", default_value = "6m", value_parser = some_time)]
     pub budget_per_session: Span,
     /// Connections of the saturated closed loop [default: for each worker process 8, or as many as it has threads]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -37,7 +39,7 @@ pub struct CalibrateOptions {
           ["stack", "slowdown", "aa", "ab", "operation", "budget_per_session", "connections", "seed"])]
     pub resume: Option<PathBuf>,
     /// Length of a slice: for tests
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = some_time)]
     pub slice: Option<Span>,
     /// Slices of each stack in a block: for tests
     #[arg(long, hide = true)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use dyno_model::{Operation, Slos, Span, StackName};
 
+use super::some_time;
+
 /// Shown under the options of `dyno capacity`.
 pub const CAPACITY_CODES: &str = "\
 docs/capacity.md tells how it is decided and what the words mean.
@@ -42,7 +44,7 @@ pub struct CapacityOptions {
     #[arg(long)]
     pub curve: bool,
     /// Time for all stacks together, preparation included
-    #[arg(long, value_name = "SPAN", default_value = "15m")]
+    #[arg(long, value_name = "SPAN", default_value = "15m", value_parser = some_time)]
     pub budget: Span,
     /// Connections that may be in use at once
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -54,7 +56,7 @@ pub struct CapacityOptions {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["stacks", "slo", "operation", "curve", "connections", "seed"])]
     pub resume: Option<PathBuf>,
     /// Length of every trial: for tests
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = some_time)]
     pub trial: Option<Span>,
     /// Warm-up of each fresh start: for tests
     #[arg(long, hide = true)]
@@ -75,7 +77,7 @@ pub struct ScaleOptions {
     #[arg(long, value_name = "NAME", default_value = "types")]
     pub operation: Operation,
     /// Time for all of it, preparation included; the fewest blocks are always done
-    #[arg(long, value_name = "SPAN", default_value = "20m")]
+    #[arg(long, value_name = "SPAN", default_value = "20m", value_parser = some_time)]
     pub budget: Span,
     /// Connections of the saturated closed loop
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -87,7 +89,7 @@ pub struct ScaleOptions {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["stack", "workers", "operation", "budget", "connections", "seed"])]
     pub resume: Option<PathBuf>,
     /// Length of a slice: for tests
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = some_time)]
     pub slice: Option<Span>,
     /// Slices of each number of workers in a block: for tests
     #[arg(long, hide = true)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dyno_model::{Operation, Span, StackName, output::Metric};
 
-use super::Timing;
+use super::{Timing, some_time};
 
 /// Shown under the options.
 pub const CODES: &str = "\
@@ -38,7 +38,7 @@ pub struct GateOptions {
     #[arg(long = "metric", value_enum, default_values = ["throughput", "cpu"])]
     pub metrics: Vec<GateMetric>,
     /// Time for the whole gate
-    #[arg(long, default_value = "15m")]
+    #[arg(long, default_value = "15m", value_parser = some_time)]
     pub budget: Span,
     /// Write a Markdown summary here; without, it is added to $GITHUB_STEP_SUMMARY where that is set
     #[arg(long, value_name = "FILE")]

@@ -10,6 +10,8 @@ use std::{
 use clap::{Args, ValueEnum};
 use dyno_model::{Rate, Slos, Span, Stages};
 
+use super::some_time;
+
 const USAGE: &str = "\
 dyno load [OPTIONS] URL
        for instance: dyno load http://127.0.0.1:8000/contacts -c 64 -d 10s
@@ -65,7 +67,7 @@ pub struct ModelOptions {
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: u32,
     /// How long, without the warm-up [default: 10s, or until --requests are done]
-    #[arg(long, short, value_name = "SPAN", conflicts_with_all = ["stages", "replay"])]
+    #[arg(long, short, value_name = "SPAN", conflicts_with_all = ["stages", "replay"], value_parser = some_time)]
     pub duration: Option<Span>,
     /// Stops after so many requests
     #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["stages", "replay", "warm_up"],
@@ -83,6 +85,10 @@ pub struct ModelOptions {
     /// How requests of --rate and --stages are spread [default: poisson]
     #[arg(long, value_enum, value_name = "LAW", conflicts_with_all = ["replay", "think"])]
     pub arrivals: Option<ArrivalsOption>,
+    /// Open loop: when requests go out: each at its time (exact), gathered into ticks (tick=250us), or as it pays where
+    /// wake-ups are dear (auto)
+    #[arg(long, value_name = "exact|tick=SPAN|auto", default_value = "auto")]
+    pub pacing: PacingOption,
     /// Open loop in stages: 10s:100/s,30s:100/s..500/s
     #[arg(long, value_name = "STAGES", conflicts_with = "replay")]
     pub stages: Option<Stages>,
@@ -113,11 +119,14 @@ pub struct RequestOptions {
     /// A field of a form, as often as needed: name=value
     #[arg(long, value_name = "NAME=VALUE")]
     pub form: Vec<String>,
+    /// Sends the body in chunks, without saying its length (HTTP/1.1)
+    #[arg(long)]
+    pub chunked: bool,
     /// CSV rows for {{column}} in URL, headers, body and expected answer; one request for each row, in turn
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Requests by weight from a TOML file, or those of a HAR recording
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "headers", "body", "json", "form", "data"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "headers", "body", "json", "form", "chunked", "data"])]
     pub mix: Option<PathBuf>,
 }
 
@@ -144,11 +153,14 @@ pub struct AnswerOptions {
 #[command(next_help_heading = "How")]
 pub struct ConnectionOptions {
     /// Longest wait for an answer; longer ones are failures
-    #[arg(long, value_name = "SPAN", default_value = "10s")]
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = some_time)]
     pub timeout: Span,
     /// Longest wait for a connection
-    #[arg(long, value_name = "SPAN", default_value = "5s")]
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = some_time)]
     pub connect_timeout: Span,
+    /// Follows redirects within the origin, so many for a request at most; each is counted
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
+    pub redirects: u32,
     /// A new connection for each request
     #[arg(long, conflicts_with = "http2")]
     pub no_keep_alive: bool,
@@ -164,6 +176,19 @@ pub struct ConnectionOptions {
     /// Believe the authorities of this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// A certificate of the client in PEM, with those that lead to its authority
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert in PEM [default: in the same file]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Connect elsewhere: HOST1:PORT1:HOST2:PORT2 goes to HOST2:PORT2 instead of HOST1:PORT1, an empty one stands for any;
+    /// `Host` and certificate stay those of the URL. Several that fit are taken in turn
+    #[arg(long, value_name = "FROM:TO", conflicts_with = "unix_socket")]
+    pub connect_to: Vec<ConnectTo>,
+    /// Open connections to all addresses of a name in turn, instead of the first that takes one
+    #[arg(long, conflicts_with = "unix_socket")]
+    pub all_addresses: bool,
     /// Connect to this unix socket; the URL says host and path
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
@@ -220,6 +245,96 @@ pub enum EngineOption {
     Epoll,
 }
 
+/// Where to connect instead, as curl writes it: `HOST1:PORT1:HOST2:PORT2`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectTo {
+    /// Of these; `None` for any.
+    from: (Option<String>, Option<u16>),
+    /// To these; `None` for the same.
+    to: (Option<String>, Option<u16>),
+}
+
+/// A text that says no other place.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` says no other place: write HOST1:PORT1:HOST2:PORT2, IPv6 addresses in brackets, for instance \
+     `example.org:443:127.0.0.1:8443` or `::127.0.0.2:`"
+)]
+pub struct ConnectToError(String);
+
+impl ConnectTo {
+    /// The host and port to connect to, where this fits.
+    pub fn place(&self, host: &str, port: u16) -> Option<(String, u16)> {
+        let fits = self.from.0.as_deref().is_none_or(|from| from.eq_ignore_ascii_case(host))
+            && self.from.1.is_none_or(|from| from == port);
+        fits.then(|| (self.to.0.clone().unwrap_or_else(|| host.to_owned()), self.to.1.unwrap_or(port)))
+    }
+}
+
+impl FromStr for ConnectTo {
+    type Err = ConnectToError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ConnectToError(text.to_owned());
+        let mut parts = Vec::new();
+        let mut rest = Some(text);
+        while let Some(text) = rest {
+            let (part, after) = match text.strip_prefix('[') {
+                Some(inner) => {
+                    let (address, after) = inner.split_once(']').ok_or_else(error)?;
+                    (address, after)
+                }
+                None => text.split_at(text.find(':').unwrap_or(text.len())),
+            };
+            parts.push(part);
+            rest = match after {
+                "" => None,
+                after => Some(after.strip_prefix(':').ok_or_else(error)?),
+            };
+        }
+        let [from_host, from_port, to_host, to_port] = parts[..] else { return Err(error()) };
+        let host = |host: &str| (!host.is_empty()).then(|| host.to_owned());
+        let port = |port: &str| match port {
+            "" => Ok(None),
+            port => port.parse().ok().filter(|&port| port > 0).map(Some).ok_or_else(error),
+        };
+        Ok(Self { from: (host(from_host), port(from_port)?), to: (host(to_host), port(to_port)?) })
+    }
+}
+
+/// When requests of an open loop go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacingOption {
+    /// Each at its time.
+    Exact,
+    /// Those of a tick together at its end.
+    Tick(Span),
+    /// As it pays on this machine at this rate.
+    Auto,
+}
+
+/// A text that says no pacing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` is no pacing: write `exact`, `auto`, or the length of a tick up to 100ms, for instance `tick=250us`"
+)]
+pub struct PacingError(String);
+
+impl FromStr for PacingOption {
+    type Err = PacingError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "exact" => return Ok(Self::Exact),
+            "auto" => return Ok(Self::Auto),
+            _ => {}
+        }
+        let tick = text.strip_prefix("tick=").and_then(|span| span.parse::<Span>().ok());
+        let tick = tick.filter(|tick| *tick > Span::default() && *tick <= Span::milliseconds(100));
+        tick.map(Self::Tick).ok_or_else(|| PacingError(text.to_owned()))
+    }
+}
+
 /// Where to listen: a port on loopback, or an address and a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress(pub SocketAddr);
@@ -251,6 +366,36 @@ impl fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_place_is_for_the_hosts_and_ports_that_it_names() {
+        let place = |text: &str| {
+            text.parse::<ConnectTo>().unwrap().place("h", 80).map(|(host, port)| format!("{host} {port}"))
+        };
+        assert_eq!(place("h:80:127.0.0.1:8080").as_deref(), Some("127.0.0.1 8080"));
+        assert_eq!(place("H:80:[::1]:8080").as_deref(), Some("::1 8080"));
+        assert_eq!(place("::127.0.0.2:").as_deref(), Some("127.0.0.2 80"));
+        assert_eq!(place("h:::81").as_deref(), Some("h 81"));
+        assert_eq!((place("other:80:a:1"), place("h:81:a:1")), (None, None));
+        for wrong in ["", "a", "a:1:b", "a:1:b:2:3", "a:x:b:1", "a:0:b:1", "[::1:1:b:1", "a:1:b:70000"] {
+            assert!(
+                wrong.parse::<ConnectTo>().unwrap_err().to_string().contains("127.0.0.1:8443"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pacing_is_exact_a_tick_or_chosen() {
+        assert_eq!(
+            "tick=250us".parse::<PacingOption>().unwrap(),
+            PacingOption::Tick("250us".parse().unwrap())
+        );
+        assert_eq!("auto".parse::<PacingOption>().unwrap(), PacingOption::Auto);
+        for wrong in ["", "tick", "tick=", "tick=0s", "tick=1s", "Exact", "250us"] {
+            assert!(wrong.parse::<PacingOption>().unwrap_err().to_string().contains("tick=250us"), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_port_alone_is_on_loopback() {

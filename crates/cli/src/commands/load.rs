@@ -7,13 +7,18 @@ mod picture;
 mod place;
 mod prometheus;
 
-use std::{io::Write, process::ExitCode, sync::atomic::Ordering, time::Instant};
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use dyno_analyse::load::{Parts, Setting};
-use dyno_load::{DriveModel, Interval, checks, drive};
+use dyno_analyse::load::{Parts, Setting, percentiles};
+use dyno_load::{Drive, DriveModel, News, checks, drive};
 use dyno_model::{
     load::SliceOutcome,
-    output::{LoadOutput, SelfCheckOutcome, SloResult},
+    output::{LoadOutput, PacingOutput, SelfCheckOutcome, SloResult},
     slo::{Figures, Judgement},
     traffic::Traffic,
 };
@@ -25,7 +30,7 @@ use crate::{
     arguments::{Common, Format, LoadOptions},
     exit::{self, Error},
     output::screen,
-    stop::STOP,
+    stop::{self, STOP},
 };
 
 /// Percentiles that lateness is told of, for they are the ones that are reported.
@@ -39,7 +44,7 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
         LoadCommandError::Options(words.to_owned())
     })?;
     let place = place::find(&origin, &options.connection)?;
-    let order = order::order(options, &traffic, &origin, place.target, replay.as_ref())?;
+    let order = order::order(options, &traffic, &origin, &place, replay.as_ref())?;
     let setting = Setting {
         url: options.url.as_deref().map_or_else(|| origin.to_string(), without_password),
         load: order.words,
@@ -51,9 +56,14 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
     let mut picture = picture::Picture::new(common.quiet, order.length);
     let mut parts = Parts::default();
     let begin = Instant::now();
+    stop::keep_second();
     let driven = logs::with_hlog(options.output.hlog.as_deref(), &setting, |hlog| {
         let mut failure = None;
-        let driven = drive(&order.drive, &STOP, &mut |interval: &Interval| {
+        let driven = drive(&order.drive, &STOP, &mut |news: News<'_>| {
+            let interval = match news {
+                News::Interval(interval) => interval,
+                News::Stopping { in_flight, patience } => return picture.stopping(in_flight, patience),
+            };
             picture.show(interval);
             if interval.measured {
                 parts.add(interval.length.as_secs_f64(), interval.counts.completed, &interval.latency);
@@ -74,6 +84,7 @@ pub fn load(common: &Common, options: &LoadOptions) -> Result<ExitCode, Error> {
     let driven = driven?;
     let length = begin.elapsed();
     let mut output = dyno_analyse::load::output(&setting, &driven.outcome, parts.all());
+    output.pacing = pacing(&order.drive, order.wake_up, &driven.outcome);
     output.checks.extend(checks::examine(&driven, length, &REPORTED));
     let stopped = STOP.load(Ordering::Relaxed);
     if stopped {
@@ -109,6 +120,9 @@ fn flag_what_was_stopped(output: &mut LoadOutput) {
     if let Some(check) = output.checks.iter_mut().find(|check| check.id == "G1" && whole) {
         check.outcome = SelfCheckOutcome::Flag;
         check.words = format!("stopped: {} of {} requests were not sent", output.not_sent, output.planned);
+        if output.failed.stopped > 0 {
+            check.words += &format!(", and {} had no answer yet", output.failed.stopped);
+        }
     }
 }
 
@@ -182,11 +196,23 @@ fn single_request(options: &LoadOptions) -> Result<SingleRequest, LoadCommandErr
         body: request.body.clone(),
         json: request.json.clone(),
         form: request.form.clone(),
+        chunked: request.chunked,
         data: request.data.clone(),
         expect_status: answer.expect_status,
         expect_body: answer.expect_body.clone(),
         expect_json: answer.expect_json.clone(),
         expect_size: answer.expect_size,
+    })
+}
+
+/// How requests were gathered, in an open loop.
+fn pacing(drive: &Drive, wake_up: Option<Duration>, outcome: &SliceOutcome) -> Option<PacingOutput> {
+    let us = |length: Duration| length.as_nanos() as f64 / 1e3;
+    matches!(drive.model, DriveModel::Open { .. }).then(|| PacingOutput {
+        bound_us: us(drive.options.pacing.bound()),
+        wake_up_us: wake_up.map(us),
+        gathered_us: percentiles(&outcome.gathered),
+        from_schedule_us: percentiles(&outcome.latency_from_schedule),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::{io, os::fd::AsRawFd, ptr};
 
-use dyno_model::load::Target;
+use dyno_model::load::{Bytes, Target};
 use rustix::{
     event::epoll::{self, Event, EventData, EventFlags},
     fd::OwnedFd,
@@ -43,6 +43,8 @@ pub struct Epoll {
     last_round: usize,
     /// Connections with more to read than a round may take, of which no event will tell again.
     unread: Vec<usize>,
+    /// Bytes of all connections ever.
+    pub bytes: Bytes,
 }
 
 impl Epoll {
@@ -61,6 +63,7 @@ impl Epoll {
             first_read: SCRATCH,
             last_round: 0,
             unread: Vec::new(),
+            bytes: Bytes::default(),
         })
     }
 
@@ -100,7 +103,10 @@ impl Epoll {
         let mut written = 0;
         while written < bytes.len() {
             match rustix::net::send(&place.fd, &bytes[written..], rustix::net::SendFlags::NOSIGNAL) {
-                Ok(length) => written += length,
+                Ok(length) => {
+                    written += length;
+                    self.bytes.sent += length as u64;
+                }
                 Err(Errno::WOULDBLOCK) => {
                     place.blocked = true;
                     return Ok(written);
@@ -216,7 +222,15 @@ impl Epoll {
         sink: &mut impl FnMut(usize, Incoming<'_>) -> Next,
     ) {
         let Some(Some(place)) = self.places.get_mut(index) else { return };
-        let mut sink = |incoming: Incoming<'_>| sink(index, incoming);
+        let received = &mut self.bytes.received;
+        let mut sink = |incoming: Incoming<'_>| {
+            *received += match &incoming {
+                Incoming::Bytes(bytes, _) => bytes.len() as u64,
+                Incoming::Skipped(length, _) => *length,
+                _ => 0,
+            };
+            sink(index, incoming)
+        };
         match read(place, &mut self.scratch, self.first_read, offset, &mut sink) {
             Read::Dry => place.unread = false,
             Read::Unread => {

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{
-    RecvStream,
+    Reason, RecvStream,
     client::{Builder, Connection, ResponseFuture, SendRequest},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -309,7 +309,9 @@ impl Http2Layer {
     /// An answer that doesn't come: by whose fault?
     fn fail(&mut self, lane: usize, error: &h2::Error, sink: Sink<'_>) {
         self.lanes[lane] = Lane::Closed;
-        let incoming = if error.is_io() || (error.is_go_away() && error.is_remote()) {
+        let incoming = if is_unprocessed(error) {
+            Incoming::Unprocessed
+        } else if error.is_io() {
             Incoming::Ended
         } else if error.is_remote() {
             Incoming::Broken
@@ -369,6 +371,12 @@ impl Http2Layer {
     pub fn is_open(&self, socket: usize) -> bool {
         matches!(self.sessions.get(socket), Some(Some(_)))
     }
+}
+
+/// Whether the server says that it hasn't begun with a request: its stream is above the last of a goodbye (GOAWAY), or was
+/// refused (RFC 9113, 8.7). h2 gives the goodbye to no other stream.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
 }
 
 /// What came and what is to be sent, in memory.

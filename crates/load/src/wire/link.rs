@@ -5,20 +5,33 @@
 use std::io;
 
 use bytes::Bytes;
-use dyno_model::load::Target;
+use dyno_model::load::{Bytes as Traffic, Target};
 
 use super::{
     ClockOffset, Incoming, Next, Patience, Wire, WireKind,
     http2::Http2Layer,
     tls::{Plain, TlsLayer},
 };
-use crate::options::{EngineOptions, Protocol};
+use crate::options::{EngineOptions, LoadError, Protocol};
 
 pub struct Link {
     wire: Wire,
-    /// Where connections were opened to last.
-    target: Option<Target>,
+    targets: Targets,
     layers: Option<Layers>,
+}
+
+/// Where connections are opened to, in turn; at least one place.
+struct Targets {
+    all: Vec<Target>,
+    turn: usize,
+}
+
+impl Targets {
+    fn next(&mut self) -> &Target {
+        let turn = self.turn;
+        self.turn = (turn + 1) % self.all.len();
+        &self.all[turn]
+    }
 }
 
 /// What is between the wire and the engine.
@@ -32,22 +45,38 @@ struct Layers {
 }
 
 impl Link {
-    /// A link for so many connections.
+    /// A link for so many connections, which are opened to `targets` in turn.
     ///
     /// # Errors
     /// The kernel refuses what was asked for, or the TLS options can't be used.
-    pub fn new(options: &EngineOptions, connections: usize) -> io::Result<Self> {
+    pub fn new(options: &EngineOptions, connections: usize, targets: Vec<Target>) -> Result<Self, LoadError> {
+        let targets = Targets { all: targets, turn: 0 };
         let http2 = (options.protocol == Protocol::Http2).then(|| Http2Layer::new(options.streams));
-        let tls = options.tls.as_ref().map(|tls| TlsLayer::new(tls, options.protocol)).transpose()?;
+        let tls = options.tls.as_ref().map(|tls| TlsLayer::new(tls, options.protocol));
+        let tls = tls.transpose().map_err(LoadError::Tls)?;
         if http2.is_none() && tls.is_none() {
-            return Ok(Self { wire: Wire::new(options.wire, connections)?, target: None, layers: None });
+            // A ring reads from what is sent until it completes.
+            let wire = match options.wire {
+                WireKind::Uring if options.makes_requests() => {
+                    let words = "redirects and sequences go over epoll";
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, words).into());
+                }
+                WireKind::Best if options.makes_requests() => WireKind::Epoll,
+                kind => kind,
+            };
+            return Ok(Self { wire: Wire::new(wire, connections)?, targets, layers: None });
         }
         // A ring reads from what is sent until it completes; records and frames are made anew for every request.
         if options.wire == WireKind::Uring {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS and HTTP/2 go over epoll"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS and HTTP/2 go over epoll").into());
         }
         let layers = Layers { tls, http2, unsent: Vec::new(), touched: Vec::new() };
-        Ok(Self { wire: Wire::new(WireKind::Epoll, connections)?, target: None, layers: Some(layers) })
+        Ok(Self { wire: Wire::new(WireKind::Epoll, connections)?, targets, layers: Some(layers) })
+    }
+
+    /// Bytes that went over the wire ever.
+    pub const fn bytes(&self) -> Traffic {
+        self.wire.bytes()
     }
 
     /// Whether sends are gathered until [`Link::flush`].
@@ -61,7 +90,7 @@ impl Link {
     }
 
     /// Begins to open a lane. `Connected`, `Joined` or `NotConnected` follows.
-    pub fn open(&mut self, lane: usize, target: &Target) -> io::Result<()> {
+    pub fn open(&mut self, lane: usize) -> io::Result<()> {
         if let Some(Layers { http2: Some(http2), .. }) = &mut self.layers
             && !http2.open(lane)
         {
@@ -71,10 +100,7 @@ impl Link {
         if let Some(Layers { tls: Some(tls), .. }) = &mut self.layers {
             tls.end(socket);
         }
-        if self.target.as_ref() != Some(target) {
-            self.target = Some(target.clone());
-        }
-        self.wire.open(socket, target)
+        self.wire.open(socket, self.targets.next())
     }
 
     /// The connection of a lane.
@@ -153,7 +179,7 @@ impl Link {
         }
         self.wire.take(offset, &mut |socket, incoming| layers.take(socket, incoming, sink))?;
         layers.flush(&mut self.wire);
-        layers.reopen(&mut self.wire, self.target.as_ref(), sink);
+        layers.reopen(&mut self.wire, &mut self.targets, sink);
         Ok(())
     }
 
@@ -235,19 +261,21 @@ impl Layers {
     fn records(&mut self, socket: usize, bytes: &[u8], at_ns: Option<u64>, sink: Sink<'_>) -> Next {
         let Some(mut tls) = self.tls.take() else { return Next::Close };
         let was_ready = tls.ready(socket);
-        let mut next = Next::More;
+        let (mut next, mut ended) = (Next::More, false);
         let result = tls.receive(socket, bytes, &mut |plain| {
             if next == Next::Close {
                 return;
             }
-            next = match plain {
-                Plain::Ready => self.ready(socket, sink),
-                Plain::Bytes(bytes) => self.plain(socket, bytes, at_ns, sink),
-            };
+            match plain {
+                Plain::Ready => next = self.ready(socket, sink),
+                Plain::Bytes(bytes) => next = self.plain(socket, bytes, at_ns, sink),
+                Plain::Ended => ended = true,
+            }
         });
         self.tls = Some(tls);
         self.touched.push(socket);
         match result {
+            Ok(()) if ended && next != Next::Close => self.gone(socket, Incoming::Ended, sink),
             Err(error) if !was_ready && next == Next::More => self.not_connected(socket, error, sink),
             Err(_) if next != Next::Close => {
                 self.gone(socket, Incoming::Broken, sink);
@@ -286,14 +314,14 @@ impl Layers {
     }
 
     /// Opens connections again that lanes wait for.
-    fn reopen(&mut self, wire: &mut Wire, target: Option<&Target>, sink: Sink<'_>) {
-        let (Some(http2), Some(target)) = (&mut self.http2, target) else { return };
+    fn reopen(&mut self, wire: &mut Wire, targets: &mut Targets, sink: Sink<'_>) {
+        let Some(http2) = &mut self.http2 else { return };
         for socket in std::mem::take(&mut http2.reopen) {
             wire.close(socket);
             if let Some(tls) = &mut self.tls {
                 tls.end(socket);
             }
-            if let Err(error) = wire.open(socket, target) {
+            if let Err(error) = wire.open(socket, targets.next()) {
                 http2.not_connected(socket, &error, sink);
             }
         }

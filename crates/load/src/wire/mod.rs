@@ -11,7 +11,7 @@ mod uring;
 
 use std::io;
 
-use dyno_model::load::Target;
+use dyno_model::load::{Bytes, Target};
 
 pub use link::Link;
 pub use socket::Place;
@@ -53,6 +53,8 @@ pub enum Incoming<'a> {
     Broken,
     /// A lane without a request was on a connection that ended, and isn't the first of it that is told (HTTP/2).
     Left,
+    /// The server says that it hasn't processed the request of a lane, which is closed (HTTP/2).
+    Unprocessed,
     /// The answer breaks the rules of HTTP/2.
     Malformed,
     /// The head of an answer by HTTP/2.
@@ -102,6 +104,14 @@ impl Wire {
                 Ok(ring) => Ok(Self::Uring(ring)),
                 Err(_) => Ok(Self::Epoll(Epoll::new()?)),
             },
+        }
+    }
+
+    /// Bytes that went over it ever.
+    pub const fn bytes(&self) -> Bytes {
+        match self {
+            Self::Epoll(epoll) => epoll.bytes,
+            Self::Uring(ring) => ring.bytes,
         }
     }
 
@@ -178,6 +188,7 @@ impl Wire {
             for (index, place) in ring.dissolve(offset, sink)? {
                 epoll.adopt(index, place)?;
             }
+            epoll.bytes = ring.bytes;
             *self = Self::Epoll(epoll);
         }
         if let Self::Epoll(epoll) = self {

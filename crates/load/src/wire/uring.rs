@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use dyno_model::load::Target;
+use dyno_model::load::{Bytes, Target};
 use io_uring::{
     EnterFlags, IoUring, cqueue, opcode, squeue,
     types::{BufRingEntry, CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec},
@@ -86,6 +86,8 @@ pub struct Uring {
     held: usize,
     no_iowait: EnterFlags,
     dissolving: bool,
+    /// Bytes of all connections ever.
+    pub bytes: Bytes,
 }
 
 impl Uring {
@@ -128,6 +130,7 @@ impl Uring {
             held: 0,
             no_iowait,
             dissolving: false,
+            bytes: Bytes::default(),
         })
     }
 
@@ -174,6 +177,7 @@ impl Uring {
         if !slot.sending {
             send = send.flags(squeue::Flags::SKIP_SUCCESS);
         }
+        self.bytes.sent += taken as u64;
         self.push(&send)?;
         Ok(ahead + taken)
     }
@@ -315,7 +319,13 @@ impl Uring {
                     (0.., Some(buffer)) => {
                         let bytes = self.buffers.bytes(buffer, result.unsigned_abs() as usize);
                         let end = ended(slot.place.as_ref());
-                        let sink = &mut |incoming: Incoming<'_>| sink(index, incoming);
+                        let counted = &mut self.bytes.received;
+                        let sink = &mut |incoming: Incoming<'_>| {
+                            if let Incoming::Bytes(bytes, _) = &incoming {
+                                *counted += bytes.len() as u64;
+                            }
+                            sink(index, incoming)
+                        };
                         let next = received(bytes, &self.message, offset, end, sink);
                         self.buffers.give_back(buffer);
                         next
@@ -343,6 +353,7 @@ impl Uring {
             }
             SEND if result > 0 && std::mem::take(&mut slot.sending) => {
                 slot.ahead = result.unsigned_abs() as usize;
+                self.bytes.sent += slot.ahead as u64;
                 sink(index, Incoming::Writable)
             }
             SEND => {

@@ -11,8 +11,8 @@ use std::{
 };
 
 use dyno_load::{
-    Choice, ClosedSlice, Drive, DriveModel, Engine, EngineOptions, LoadError, Mark, OpenSlice, Schedule,
-    checks, drive,
+    Choice, ClosedSlice, Drive, DriveModel, Engine, EngineOptions, LoadError, Mark, News, OpenSlice, Pacing,
+    Schedule, checks, drive,
 };
 use dyno_model::{
     Rate,
@@ -298,7 +298,8 @@ fn threads_share_one_schedule_and_their_intervals_are_the_whole() {
         let before = server.seen();
         let (mut told, mut intervals, mut measured) = (0, 0, 0);
         let plan = drive_of(&server, threads, DriveModel::Open { schedule: schedule.clone() });
-        let driven = drive(&plan, &AtomicBool::new(false), &mut |interval| {
+        let driven = drive(&plan, &AtomicBool::new(false), &mut |news| {
+            let News::Interval(interval) = news else { return };
             told += interval.counts.completed;
             intervals += 1;
             measured += u32::from(interval.measured);
@@ -330,4 +331,36 @@ fn a_number_of_requests_is_kept_exactly_over_threads() {
     let driven = drive(&plan, &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!((driven.outcome.counts.completed, server.seen()), (101, 101));
     assert_eq!(driven.outcome.latency.count(), 101, "measured to the last answer");
+}
+
+/// Gathered requests go out together, none before its time and none later than the bound; what that moved is told, and in
+/// no latency.
+#[test]
+fn gathered_requests_are_all_sent_and_what_was_moved_is_told() {
+    let server = FakeServer::start(|_| yes());
+    let bound = Duration::from_millis(20);
+    for pacing in [Pacing::Tick(bound), Pacing::Within(bound)] {
+        let before = server.seen();
+        let options = EngineOptions { pacing, ..EngineOptions::default() };
+        let mut engine = Engine::connect(Target::Tcp(server.address()), 64, options).unwrap();
+        let schedule = Schedule::poisson(Rate::new_per_s(500.0).unwrap(), Duration::from_secs(1), 1, 5);
+        let outcome = open(&mut engine, 64, &schedule, 1000);
+        let planned = schedule.count_rest();
+        assert_eq!((outcome.counts.completed, server.seen() - before), (planned, planned), "{pacing:?}");
+        assert_eq!((outcome.gathered.count(), outcome.latency_from_schedule.count()), (planned, planned));
+        let most_ns = outcome.gathered.max_ns().unwrap();
+        assert!((10_000_000..=20_100_000).contains(&most_ns), "{pacing:?}: {most_ns}");
+        let from_ns = outcome.latency_from_schedule.mean_ns().unwrap() - outcome.latency.mean_ns().unwrap();
+        let moved_ns = outcome.gathered.mean_ns().unwrap();
+        assert!((from_ns / moved_ns - 1.0).abs() < 0.05, "{pacing:?}: {from_ns} of {moved_ns}");
+        assert_eq!((checks::g1(&outcome), checks::g5(&outcome)), (None, None));
+        assert_eq!(
+            outcome.pacing.unwrap().gaps,
+            planned - 1,
+            "G3 looks at the schedule, apart from what was moved"
+        );
+    }
+    let mut exact = engine(&server, 4, 1000);
+    let outcome = open(&mut exact, 4, &uniform(500.0, 100), 100);
+    assert_eq!((outcome.gathered.count(), outcome.latency_from_schedule.count()), (0, 0), "runs stay exact");
 }

@@ -7,14 +7,16 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     process::Command,
     sync::{
-        OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use dyno_load::{ClosedSlice, Engine, EngineOptions, LoadError, OpenSlice, Schedule, WireKind};
+use dyno_load::{
+    ClosedSlice, ENDLESS, Engine, EngineOptions, LoadError, OpenSlice, Schedule, WireKind, checks,
+};
 use dyno_model::{
     Rate,
     load::{Expect, ExpectBody, ExpectStatus, Request, SliceOutcome, Target},
@@ -779,5 +781,211 @@ fn a_flood_on_one_connection_does_not_starve_the_others() {
         assert_sums(&outcome, &what);
         assert_names(&outcome, &["completed", "timed_out"], &what);
         assert_eq!(outcome.counts.failed.timed_out, 1, "{what}: {:?}", outcome.counts);
+    }
+}
+
+/// RFC 9112, 9.6: who asks for the end doesn't use the connection again, also when the server doesn't say it back.
+#[test]
+fn a_request_that_asks_for_the_end_of_its_connection_has_its_own() {
+    for load in loads() {
+        for value in ["close", "Close", "x-other, close"] {
+            let what = format!("{value}, {load:?}");
+            let server = FaultServer::tcp(vec![Step::Head, Step::Say(faults::RIGHT.to_vec())]);
+            let headers = vec![("connection".to_owned(), value.to_owned())];
+            let outcome = load.run(Target::Tcp(server.address()), &Request { headers, ..get() }).unwrap();
+            assert_sums(&outcome, &what);
+            assert_names(&outcome, &["completed"], &what);
+            assert_seen(&outcome, &server, &what);
+        }
+    }
+}
+
+/// An answer after its time is a time-out, whatever tick found it.
+#[test]
+fn a_time_out_is_exact() {
+    for load in loads() {
+        let what = format!("{load:?}");
+        // Ticks of 50 ms would take most of these for right.
+        let (timeout, pause) = (Duration::from_millis(20), Duration::from_millis(25));
+        let server = FaultServer::tcp(vec![Step::Head, Step::Pause(pause), answer(200), Step::Again]);
+        let load = Load { request_timeout: timeout, length: Duration::from_millis(400), per_s: 50.0, ..load };
+        let outcome = load.run(Target::Tcp(server.address()), &get()).unwrap();
+        assert_sums(&outcome, &what);
+        assert_only(&outcome, &["timed_out"], &what);
+        // Beside the time-out there is what the engine waits for a connection in a closed loop: nothing here.
+        let p50_ns = outcome.latency.quantile_ns(0.5).unwrap();
+        assert!(p50_ns >= timeout.as_nanos() as u64 * 999 / 1000, "{what}: {p50_ns}");
+        assert!(
+            p50_ns < pause.as_nanos() as u64,
+            "{what}: as long as its time-out, and no tick longer: {p50_ns}"
+        );
+        let slow = Load { request_timeout: NEVER, ..load };
+        let outcome = slow.run(Target::Tcp(server.address()), &get()).unwrap();
+        assert_only(&outcome, &["completed"], &what);
+    }
+}
+
+#[test]
+fn a_stop_gives_up_what_a_mute_server_has_and_counts_it() {
+    for load in loads() {
+        let what = format!("{load:?}");
+        let server = FaultServer::tcp(vec![Step::Head, Step::Mute]);
+        let options = EngineOptions {
+            request_timeout: Duration::from_millis(300),
+            wire: load.wire,
+            ..EngineOptions::default()
+        };
+        let mut engine = Engine::new(Target::Tcp(server.address()), 4, options).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        engine.on_stop(Box::new(move |in_flight, patience| {
+            telling.lock().unwrap().push((in_flight, patience))
+        }));
+        let stop = AtomicBool::new(false);
+        let (guard, length) = (Duration::ZERO, Duration::from_secs(600));
+        let outcome = thread::scope(|scope| {
+            scope.spawn(|| {
+                while server.seen() < 4 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+            match load.model {
+                Loop::Closed => {
+                    let think = Duration::ZERO;
+                    let slice =
+                        ClosedSlice { connections: 4, length, guard, think, requests: None, stop: &stop };
+                    engine.closed(&[get()], &mut || 0, slice, &mut |_| {}).unwrap()
+                }
+                Loop::Open => {
+                    let schedule = Schedule::uniform(Rate::new_per_s(1000.0).unwrap(), length, 1);
+                    let slice = OpenSlice { connections: 4, length, guard, stop: &stop };
+                    engine.open(&[get()], &schedule, slice, &mut |_| {}).unwrap()
+                }
+            }
+        });
+        assert_sums(&outcome, &what);
+        let failed = outcome.counts.failed;
+        assert_eq!(failed.stopped + failed.timed_out, outcome.counts.sent, "{what}: {:?}", outcome.counts);
+        assert_eq!(
+            told.lock().unwrap().as_slice(),
+            [(4, Duration::from_millis(300))],
+            "{what}: it is told once"
+        );
+        assert_eq!(checks::g5(&outcome), None, "{what}");
+    }
+}
+
+static NOW: AtomicBool = AtomicBool::new(false);
+
+#[test]
+fn a_second_stop_waits_for_nothing() {
+    NOW.store(true, Ordering::Relaxed);
+    for load in loads() {
+        let what = format!("{load:?}");
+        let server = FaultServer::tcp(vec![Step::Head, Step::Mute]);
+        let options = EngineOptions {
+            request_timeout: NEVER,
+            wire: load.wire,
+            end_now: Some(&NOW),
+            ..EngineOptions::default()
+        };
+        let mut engine = Engine::new(Target::Tcp(server.address()), 4, options).unwrap();
+        let stop = AtomicBool::new(false);
+        let slice = ClosedSlice {
+            connections: 4,
+            length: Duration::from_secs(600),
+            guard: Duration::ZERO,
+            think: Duration::ZERO,
+            requests: None,
+            stop: &stop,
+        };
+        let begin = Instant::now();
+        let outcome = thread::scope(|scope| {
+            scope.spawn(|| {
+                while server.seen() < 4 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+            engine.closed(&[get()], &mut || 0, slice, &mut |_| {}).unwrap()
+        });
+        assert_sums(&outcome, &what);
+        assert_eq!((outcome.counts.failed.stopped, outcome.latency.count()), (4, 0), "{what}");
+        assert!(begin.elapsed() < NEVER, "{what}: it waited for the time-out");
+    }
+}
+
+/// A rate that nobody can reach: what can't be sent is counted, in the same memory, and the slice ends.
+#[test]
+fn a_rate_beyond_reach_ends_and_counts_what_was_not_sent() {
+    for wire in wires() {
+        let server = FaultServer::tcp(right());
+        for poisson in [false, true] {
+            let (length, rate) = (Duration::from_millis(200), Rate::new_per_s(1e9).unwrap());
+            let options = EngineOptions {
+                request_timeout: Duration::from_millis(100),
+                wire: *wire,
+                ..EngineOptions::default()
+            };
+            let mut engine = Engine::new(Target::Tcp(server.address()), 4, options).unwrap();
+            let schedule = if poisson {
+                Schedule::poisson(rate, length, 1, 1)
+            } else {
+                Schedule::uniform(rate, length, 1)
+            };
+            let stop = AtomicBool::new(false);
+            let slice = OpenSlice { connections: 4, length, guard: Duration::ZERO, stop: &stop };
+            let begin = Instant::now();
+            let outcome = engine.open(&[get()], &schedule, slice, &mut |_| {}).unwrap();
+            assert!(begin.elapsed() < NO_HANG, "it ended after {:?}", begin.elapsed());
+            assert_sums(&outcome, "beyond reach");
+            let planned = outcome.counts.planned as f64;
+            assert!((planned / 2e8 - 1.0).abs() < 0.001, "{planned}");
+            assert!(outcome.counts.not_sent > outcome.counts.sent * 10, "{:?}", outcome.counts);
+            assert_eq!(outcome.latency.count(), outcome.counts.planned, "with their ages");
+            assert!(outcome.backlog > 100_000_000, "{}", outcome.backlog);
+            assert_eq!(checks::g1(&outcome).unwrap().id, "G1");
+        }
+    }
+}
+
+#[test]
+fn a_stop_in_a_long_schedule_walks_over_nothing() {
+    let server = FaultServer::tcp(right());
+    for (poisson, limit) in [(false, u64::MAX), (true, u64::MAX), (true, 1_000_000_000)] {
+        let day = Duration::from_secs(24 * 3600);
+        let rate = Rate::new_per_s(20_000.0).unwrap();
+        let schedule =
+            if poisson { Schedule::poisson(rate, day, 1, 1) } else { Schedule::uniform(rate, day, 1) };
+        let stop = AtomicBool::new(true);
+        let slice = OpenSlice { connections: 4, length: day, guard: Duration::ZERO, stop: &stop };
+        let mut engine = Engine::new(Target::Tcp(server.address()), 4, EngineOptions::default()).unwrap();
+        let begin = Instant::now();
+        let outcome = engine.open(&[get()], &schedule.limit(limit), slice, &mut |_| {}).unwrap();
+        assert_sums(&outcome, "a day");
+        let planned = outcome.counts.planned as f64;
+        let all = (20_000.0 * 24.0 * 3600.0_f64).min(limit as f64);
+        assert!((planned / all - 1.0).abs() < 0.001, "{planned}");
+        assert!(begin.elapsed() < NO_HANG, "{:?}", begin.elapsed());
+        assert_eq!(checks::g5(&outcome), None);
+    }
+}
+
+#[test]
+fn a_number_of_requests_at_a_rate_is_measured_to_its_last_answer() {
+    for wire in wires() {
+        let server = FaultServer::tcp(right());
+        for count in [1, 7] {
+            let options = EngineOptions { wire: *wire, ..EngineOptions::default() };
+            let mut engine = Engine::new(Target::Tcp(server.address()), 4, options).unwrap();
+            let rate = Rate::new_per_s(100.0).unwrap();
+            let schedule = Schedule::uniform(rate, ENDLESS, 1).limit(count);
+            let stop = AtomicBool::new(false);
+            let slice = OpenSlice { connections: 4, length: ENDLESS, guard: Duration::ZERO, stop: &stop };
+            let outcome = engine.open(&[get()], &schedule, slice, &mut |_| {}).unwrap();
+            assert_eq!((outcome.counts.completed, outcome.window_completed), (count, count));
+            assert!(outcome.window_ns > (count - 1) * 10_000_000, "{}", outcome.window_ns);
+        }
     }
 }

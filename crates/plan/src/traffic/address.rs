@@ -80,11 +80,15 @@ fn parse(text: &str) -> Result<Address, String> {
     if authority.is_empty() || authority.contains('\\') {
         return Err("it has no host".to_owned());
     }
-    let url = Url::parse(&format!("{scheme}://{authority}/")).map_err(|error| error.to_string())?;
+    let (without_zone, zone) = split_zone(authority)?;
+    let url = Url::parse(&format!("{scheme}://{without_zone}/")).map_err(|error| error.to_string())?;
     let host = match url.host().ok_or("it has no host")? {
         Host::Domain(name) => name.to_owned(),
         Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
+        Host::Ipv6(address) => match zone {
+            Some(zone) => format!("{address}%{zone}"),
+            None => address.to_string(),
+        },
     };
     let port = url.port().unwrap_or(scheme.default_port());
     if port == 0 {
@@ -97,6 +101,25 @@ fn parse(text: &str) -> Result<Address, String> {
         authorization: authorization(&url),
         target: format!("{slash}{target}"),
     })
+}
+
+/// `[fe80::1%25eth0]:80` -> `[fe80::1]:80` and `eth0` (RFC 6874; a bare `%` is taken too): which of this machine's networks
+/// the address is of.
+fn split_zone(authority: &str) -> Result<(String, Option<String>), String> {
+    let cut = || {
+        let (before, rest) = authority.split_once('[')?;
+        let (address, after) = rest.split_once(']')?;
+        let (address, zone) = address.split_once('%')?;
+        Some((format!("{before}[{address}]{after}"), zone.strip_prefix("25").unwrap_or(zone)))
+    };
+    let Some((without, zone)) = cut() else { return Ok((authority.to_owned(), None)) };
+    let zone = percent_decode_str(zone).decode_utf8_lossy().into_owned();
+    if zone.is_empty() || zone.contains(|c: char| c.is_whitespace() || c == '%') {
+        return Err(
+            "the zone after `%25` is empty or no name; write for instance `[fe80::1%25eth0]`".to_owned()
+        );
+    }
+    Ok((without, Some(zone)))
 }
 
 fn split_scheme(text: &str) -> Result<(Scheme, &str), String> {
@@ -156,6 +179,11 @@ mod tests {
             assert_eq!(address(text), (origin.to_owned(), target.to_owned()), "{text}");
         }
         assert_eq!("http://[::1]/".parse::<Address>().unwrap().origin.host, "::1");
+        for text in ["http://[fe80::1%25eth0]:8080/a", "http://[fe80::1%eth0]:8080/a"] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.origin.host.as_str(), address.origin.port), ("fe80::1%eth0", 8080), "{text}");
+            assert_eq!(address.origin.authority(), "[fe80::1]:8080", "a zone is this machine's own: {text}");
+        }
     }
 
     #[test]
@@ -188,6 +216,7 @@ mod tests {
             ("http://[::1/", "invalid IPv6 address"),
             ("http://a b/", "invalid international domain name"),
             ("http://h\\a", "it has no host"),
+            ("http://[fe80::1%25]/", "[fe80::1%25eth0]"),
             ("http://{{host}}/", "a load has one origin"),
             ("http://h/a\r\nX: y", "it holds the control character `\\r`"),
         ] {

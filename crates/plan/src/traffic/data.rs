@@ -73,6 +73,16 @@ impl Rows {
         Ok(Self { file: Some(path.to_owned()), columns, rows })
     }
 
+    /// Adds columns that have the same cell in each row.
+    pub fn add(&mut self, values: &[(String, String)]) {
+        for (name, cell) in values {
+            self.columns.push(name.clone());
+            for row in &mut self.rows {
+                row.cells.push_field(cell);
+            }
+        }
+    }
+
     /// What a placeholder's name is the name of.
     pub fn column(&self, name: &str) -> Result<usize, String> {
         self.columns.iter().position(|column| column == name).ok_or_else(|| match &self.file {

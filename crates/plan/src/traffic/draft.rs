@@ -33,6 +33,8 @@ pub struct Draft {
     pub authorization: Option<String>,
     /// At most one.
     pub bodies: Vec<DraftBody>,
+    /// Whether the body is sent in chunks.
+    pub chunked: bool,
     pub status: Option<u16>,
     /// At most one.
     pub answers: Vec<DraftAnswer>,
@@ -181,7 +183,15 @@ fn headers(draft: &Draft, fail: &Fail<'_>) -> Result<Vec<(String, Template)>, Pl
         Some(DraftBody::Form(_)) => Some("application/x-www-form-urlencoded"),
         _ => None,
     };
-    let others = [("Authorization", draft.authorization.as_deref()), ("Content-Type", content_type)];
+    if draft.chunked && draft.bodies.is_empty() {
+        return Err(fail(&["chunked"], "there is no body to send in chunks".to_owned()));
+    }
+    let chunked = draft.chunked.then_some("chunked");
+    let others = [
+        ("Authorization", draft.authorization.as_deref()),
+        ("Content-Type", content_type),
+        ("Transfer-Encoding", chunked),
+    ];
     for (name, value) in others {
         if let Some(value) = value
             && !headers.iter().any(|(written, _)| written.eq_ignore_ascii_case(name))

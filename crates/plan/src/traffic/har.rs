@@ -117,6 +117,7 @@ struct Recorded {
 
 #[derive(Deserialize)]
 struct Pair {
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     #[serde(default, deserialize_with = "or_default")]
     value: String,
@@ -137,6 +138,7 @@ struct PostData {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Param {
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     #[serde(default, deserialize_with = "or_default")]
     value: String,
@@ -144,6 +146,7 @@ struct Param {
 
 #[derive(Deserialize)]
 struct Response {
+    #[serde(default, deserialize_with = "or_default")]
     status: i64,
 }
 
@@ -191,7 +194,7 @@ pub fn read_har(path: &Path, url: Option<&str>) -> Result<Requests, PlanError> {
     let (kinds, recorded) = merge(kept, base.as_ref());
     let origin = base.map_or(origin, |base| base.origin);
     Ok(Requests {
-        traffic: Traffic { origin: Some(origin), kinds },
+        traffic: Traffic { origin: Some(origin), kinds, sequence: None },
         recorded: Some(recorded),
         left_out: left.finish(),
     })

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dyno_model::traffic::{Kind, Traffic};
+use dyno_model::traffic::{Kind, Take, TakeFrom, Traffic};
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
@@ -35,6 +35,9 @@ pub struct TrafficFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub headers: Pairs,
+    /// Whether each connection sends the requests in their order, again and again, instead of drawing them by weight.
+    #[serde(default)]
+    pub sequence: bool,
     /// The requests, at least one.
     #[schemars(length(min = 1))]
     pub request: Vec<RequestFile>,
@@ -63,6 +66,11 @@ pub struct RequestFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub headers: Pairs,
+    /// In a sequence: values of the answer by name, for `{{name}}` in the requests after this one: a JSON pointer into the
+    /// body (`/access_token`) or `header:NAME`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub take: Pairs,
     /// Body as a text; cells are put in as they are.
     #[serde(default)]
     pub body: Option<String>,
@@ -77,6 +85,9 @@ pub struct RequestFile {
     /// Body from a file, relative to this one; placeholders are replaced when there is `data` and it is UTF-8.
     #[serde(default)]
     pub body_file: Option<PathBuf>,
+    /// Whether the body is sent in chunks (`Transfer-Encoding: chunked`).
+    #[serde(default)]
+    pub chunked: bool,
     /// The right answer; any status from 200 to 399 when left out.
     #[serde(default)]
     pub expect: ExpectFile,
@@ -172,18 +183,79 @@ pub fn read_mix(path: &Path, url: Option<&str>) -> Result<Traffic, PlanError> {
     }
     let mut kinds: Vec<Kind> = Vec::new();
     let mut names = Names::default();
+    let mut taken = Taken::default();
     for (index, request) in written.request.into_iter().enumerate() {
         let is_named = request.name.is_some();
         let fail = |keys: &[&str], message| lines.error(Some(index), keys, message);
-        let mut kind = draft::kind(&draft(request, &written.headers.0, base.as_ref(), path, &fail)?, &fail)?;
+        let takes = taken.add(&request, written.sequence, &fail)?;
+        let mut draft = draft(request, &written.headers.0, base.as_ref(), path, &fail)?;
+        draft.rows.add(&taken.known);
+        let mut kind = draft::kind(&draft, &fail)?;
+        taken.finish(takes);
         if is_named && names.has(&kind.name) {
             return Err(fail(&["name"], format!("two requests are called `{}`", kind.name)));
         }
         kind.name = names.take(kind.name);
         kinds.push(kind);
     }
-    Ok(Traffic { origin: base.map(|base| base.origin), kinds })
+    let sequence = written.sequence.then_some(taken.takes);
+    Ok(Traffic { origin: base.map(|base| base.origin), kinds, sequence })
 }
+
+/// Values that the requests of a sequence take from their answers.
+#[derive(Default)]
+struct Taken {
+    /// Names with what stands for them, of the requests before.
+    known: Vec<(String, String)>,
+    takes: Vec<Vec<Take>>,
+}
+
+impl Taken {
+    /// What a request takes: known to those after it.
+    fn add(
+        &self,
+        request: &RequestFile,
+        sequence: bool,
+        fail: &Fail<'_>,
+    ) -> Result<Vec<(String, Take)>, PlanError> {
+        if !sequence && !request.take.0.is_empty() {
+            let message =
+                "values are taken in a sequence only: write `sequence = true` at the top of the file";
+            return Err(fail(&["take"], message.to_owned()));
+        }
+        if sequence && (request.weight - 1.0).abs() > f64::EPSILON {
+            let message = "a sequence sends each request once a turn, whatever its weight: leave it out";
+            return Err(fail(&["weight"], message.to_owned()));
+        }
+        let mut takes: Vec<(String, Take)> = Vec::new();
+        for (name, from) in &request.take.0 {
+            let from = match from.strip_prefix("header:") {
+                Some(header) if !header.trim().is_empty() => TakeFrom::Header(header.trim().to_owned()),
+                None if from.is_empty() || from.starts_with('/') => TakeFrom::Pointer(from.clone()),
+                _ => {
+                    let message = format!(
+                        "`{from}` is no place in an answer: a JSON pointer (`/token`) or `header:NAME`"
+                    );
+                    return Err(fail(&["take", name], message));
+                }
+            };
+            let number = self.takes.iter().map(Vec::len).sum::<usize>() + takes.len();
+            takes.push((name.clone(), Take { mark: format!("TAKEN{number}N{MARK}"), from }));
+        }
+        Ok(takes)
+    }
+
+    fn finish(&mut self, takes: Vec<(String, Take)>) {
+        for (name, take) in &takes {
+            self.known.retain(|(known, _)| known != name);
+            self.known.push((name.clone(), take.mark.clone()));
+        }
+        self.takes.push(takes.into_iter().map(|(_, take)| take).collect());
+    }
+}
+
+/// Makes the words that stand for values unlike anything that people write.
+const MARK: &str = "q7Zk0VdYw3";
 
 fn base(written: &TrafficFile, url: Option<&str>, lines: &Lines<'_>) -> Result<Option<Base>, PlanError> {
     match (url, &written.base) {
@@ -231,6 +303,7 @@ fn draft(
         headers: common.chain(request.headers.0.iter().cloned()).collect(),
         authorization: base.and_then(|base| base.authorization.clone()),
         bodies: bodies.into_iter().flatten().collect(),
+        chunked: request.chunked,
         status: expect.status,
         answers: answers.into_iter().flatten().collect(),
         rows: match request.data {
@@ -298,12 +371,14 @@ fn example_of(key: &str) -> &str {
         "body" => "body = \"a text\"",
         "json" => "json = { id = \"{{id:number}}\", name = \"{{name}}\" }",
         "form" => "form = { name = \"{{name}}\" }",
+        "take" => "take = { token = \"/access_token\", etag = \"header:ETag\" }",
+        "chunked" => "chunked = true   and   body_file = \"picture.png\"",
         "body_file" => "body_file = \"picture.png\"",
         "expect" | "status" | "size" => "expect = { status = 200, size = 123 }",
         "headers" => "headers = { X-Trace = \"{{trace}}\" }",
         "" | "[[request]]" | "request" => {
-            "keys are base, [headers], [[request]], and in it name, weight, method, path, data, headers, body, json, \
-             form, body_file, expect; see docs/load-traffic.md"
+            "keys are base, [headers], sequence, [[request]], and in it name, weight, method, path, data, headers, body, \
+             json, form, body_file, chunked, take, expect; see docs/load-traffic.md"
         }
         key if key.starts_with(|c: char| c.is_ascii_uppercase()) => "headers = { X-Trace = \"{{trace}}\" }",
         _ => example_of(""),

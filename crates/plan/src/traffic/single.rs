@@ -32,6 +32,8 @@ pub struct SingleRequest {
     pub json: Option<String>,
     /// Each `name=value`.
     pub form: Vec<String>,
+    /// Whether the body is sent in chunks.
+    pub chunked: bool,
     /// A CSV file whose first row names columns.
     pub data: Option<PathBuf>,
     /// The right status, 200 to 599; any from 200 to 399 when left out.
@@ -62,6 +64,7 @@ pub fn single(request: &SingleRequest) -> Result<Traffic, PlanError> {
         headers: request.headers.iter().map(header).collect::<Result<_, _>>()?,
         authorization: address.authorization,
         bodies: bodies(request)?,
+        chunked: request.chunked,
         status: request.expect_status,
         answers: answers(request)?,
         rows: match &request.data {
@@ -70,14 +73,14 @@ pub fn single(request: &SingleRequest) -> Result<Traffic, PlanError> {
         },
     };
     let kind = draft::kind(&draft, &argument)?;
-    Ok(Traffic { origin: Some(address.origin), kinds: vec![kind] })
+    Ok(Traffic { origin: Some(address.origin), kinds: vec![kind], sequence: None })
 }
 
 fn bodies(request: &SingleRequest) -> Result<Vec<DraftBody>, PlanError> {
     let mut bodies = Vec::new();
     if let Some(body) = &request.body {
         bodies.push(match body.strip_prefix('@') {
-            Some(path) => DraftBody::File(path.into()),
+            Some(path) => DraftBody::File(file(path).to_owned()),
             None => DraftBody::Text(body.clone()),
         });
     }
@@ -110,9 +113,14 @@ fn answers(request: &SingleRequest) -> Result<Vec<DraftAnswer>, PlanError> {
     Ok(answers)
 }
 
+/// The file of `@FILE`; `-` is standard input, as in curl.
+fn file(name: &str) -> &Path {
+    Path::new(if name == "-" { "/dev/stdin" } else { name })
+}
+
 /// JSON or `@FILE`, as text and as value.
 fn json_argument(written: &str, key: &str) -> Result<(String, Value), PlanError> {
-    let path = written.strip_prefix('@').map(Path::new);
+    let path = written.strip_prefix('@').map(file);
     let text = match path {
         None => written.to_owned(),
         Some(path) => fs::read_to_string(path)
@@ -153,6 +161,7 @@ fn name_and_example(key: &str) -> (&'static str, &'static str) {
         "headers" => ("--header", "--header 'Accept: text/html'"),
         "body" | "body_file" => ("--body", "--body 'a text'   or   --body @file"),
         "json" => ("--json", "--json '{\"id\": \"{{id:number}}\", \"name\": \"{{name}}\"}'"),
+        "chunked" => ("--chunked", "--chunked --body @file"),
         "form" => ("--form", "--form name=Ada --form age=36"),
         "data" => ("--data", "--data rows.csv 'http://127.0.0.1:8000/contacts/{{id}}'"),
         "expect status" => ("--expect-status", "--expect-status 201"),

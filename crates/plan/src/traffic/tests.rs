@@ -2,7 +2,7 @@ use std::{fs, path::Path};
 
 use dyno_model::{
     Slos, Stages,
-    load::{ExpectBody, Request},
+    load::{ExpectBody, ExpectStatus, Request},
 };
 use proptest::prelude::*;
 
@@ -339,6 +339,28 @@ mod recordings {
     }
 
     const AT: &str = "\"startedDateTime\": \"2026-11-25T14:30:00Z\"";
+
+    /// Some programs write `null` for what they don't know.
+    #[test]
+    fn nulls_are_unknown_and_no_error() {
+        let entry = |headers: &str, post: &str, response: &str| {
+            format!(
+                r#"{{"startedDateTime": "2026-11-25T14:30:00.123Z", "request": {{"method": "POST", "url": "http://h/",
+                "headers": [{headers}]{post}}}, "response": {response}}}"#
+            )
+        };
+        let form = r#", "postData": {"mimeType": "application/x-www-form-urlencoded",
+            "params": [{"name": null, "value": "1"}, {"name": "b", "value": "2"}]}"#;
+        for response in [r#"{"status": null}"#, "{}", "null"] {
+            let requests = har(&entry("", form, response)).unwrap();
+            let request = &requests.traffic.kinds[0].requests[0];
+            assert_eq!((request.body.as_slice(), requests.left_out.len()), (&b"=1&b=2"[..], 0));
+            assert_eq!(request.expect.status, ExpectStatus::Success, "{response}");
+        }
+        // A header without a name can't be sent: it is said.
+        let error = har(&entry(r#"{"name": null, "value": "x"}"#, "", "{}")).unwrap_err().to_string();
+        assert!(error.contains("header that can't be sent"), "{error}");
+    }
 
     #[test]
     fn bodies_are_whole_or_the_entry_is_left_out() {

@@ -9,7 +9,7 @@ use std::{
 
 use dyno_analyse::load::Setting;
 use dyno_load::Interval;
-use dyno_report::{LOAD_CSV_HEAD, load_csv_line};
+use dyno_report::{LOAD_CSV_HEAD, LoadCsvLine, load_csv_line};
 use hdrhistogram::serialization::{V2DeflateSerializer, interval_log::IntervalLogWriterBuilder};
 
 use super::error::LoadCommandError;
@@ -40,14 +40,15 @@ impl Csv {
     /// # Errors
     /// The file can't be written, for instance on a full disk.
     pub fn write(&mut self, interval: &Interval) -> Result<(), LoadCommandError> {
-        let times = (interval.at.as_secs_f64(), interval.length.as_secs_f64());
-        self.line(&load_csv_line(
-            times,
-            interval.counts,
-            interval.in_flight,
-            &interval.latency,
-            &interval.late,
-        ))
+        self.line(&load_csv_line(&LoadCsvLine {
+            times_s: (interval.at.as_secs_f64(), interval.length.as_secs_f64()),
+            counts: interval.counts,
+            in_flight: interval.in_flight,
+            latency: &interval.latency,
+            late: &interval.late,
+            bytes: interval.bytes,
+            statuses: &interval.statuses,
+        }))
     }
 
     fn line(&mut self, line: &str) -> Result<(), LoadCommandError> {

@@ -1,19 +1,21 @@
 //! Options as written -> what is carried out, with the words for it.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use dyno_load::{
-    Arrivals, Choice, Drive, DriveModel, Due, EngineOptions, Protocol, Schedule, Stage, TlsOptions, Trust,
-    WireKind,
+    Arrivals, Choice, ClientCertificate, Drive, DriveModel, Due, ENDLESS, EngineOptions, Pacing, Protocol,
+    Schedule, Sequence, SequenceStep, Stage, TlsOptions, Trust, WireKind, wake_up_cost,
 };
 use dyno_model::{
     Span,
-    load::Target,
-    traffic::{Origin, Scheme, Traffic},
+    traffic::{Kind, Origin, Scheme, Take, Traffic},
 };
 
-use super::error::LoadCommandError;
-use crate::arguments::{ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions};
+use super::{error::LoadCommandError, place::Place};
+use crate::arguments::{
+    ArrivalsOption, ConnectionOptions, EngineOption, LoadOptions, ModelOptions, PacingOption,
+};
+use crate::stop::END_NOW;
 use dyno_plan::traffic::Replay;
 
 /// How long a load is where nothing says it.
@@ -36,9 +38,11 @@ pub struct Order {
     pub length: Option<Duration>,
     /// Whether the load is meant to stay the same: stages and recordings change it.
     pub steady: bool,
+    /// What a wake-up costs here, where that decided on the pacing.
+    pub wake_up: Option<Duration>,
 }
 
-/// What is to be carried out against `target`.
+/// What is to be carried out against `place`.
 ///
 /// # Errors
 /// Options that this machine can't carry out.
@@ -46,11 +50,12 @@ pub fn order(
     options: &LoadOptions,
     traffic: &Traffic,
     origin: &Origin,
-    target: Target,
+    place: &Place,
     replay: Option<&Replay>,
 ) -> Result<Order, LoadCommandError> {
     let when = &options.model;
     let threads = threads(when)?;
+    lanes(when, &options.connection)?;
     let (requests, weights) = traffic.flatten();
     let choice = Choice::weighted(&weights);
     let (model, length) = match replay {
@@ -61,22 +66,63 @@ pub fn order(
     let connections = when.requests.map_or(when.connections, |requests| {
         when.connections.min(u32::try_from(requests).unwrap_or(u32::MAX))
     });
+    let (pacing, wake_up) = pacing(when, &model);
     let every = every(length.map(|length| length.saturating_sub(when.warm_up.0)));
     Ok(Order {
         words: words(options, threads, connections),
         drive: Drive {
-            target,
+            target: place.target.clone(),
             requests,
             model,
             connections,
             threads,
-            options: engine_options(&options.connection, origin),
+            options: EngineOptions {
+                others: place.others.clone(),
+                pacing,
+                redirects: options.connection.redirects,
+                sequence: sequence(traffic),
+                ..engine_options(&options.connection, origin)
+            },
             guard: when.warm_up.0,
             every,
         },
         length,
         steady: when.stages.is_none() && replay.is_none(),
+        wake_up,
     })
+}
+
+/// When requests go out, and what a wake-up costs where that was measured.
+fn pacing(when: &ModelOptions, model: &DriveModel) -> (Pacing, Option<Duration>) {
+    let DriveModel::Open { schedule } = model else { return (Pacing::Exact, None) };
+    match when.pacing {
+        PacingOption::Exact => (Pacing::Exact, None),
+        PacingOption::Tick(tick) => (Pacing::Tick(tick.0), None),
+        PacingOption::Auto => {
+            let wake_up = wake_up_cost();
+            // The highest rate counts: there wake-ups are most; of a list its mean.
+            let per_s = match (&when.rate, &when.stages) {
+                (Some(rate), _) => rate.per_s(),
+                (_, Some(stages)) => {
+                    stages.0.iter().map(|one| one.from_per_s.max(one.to_per_s)).fold(0.0, f64::max)
+                }
+                _ => schedule.count_rest() as f64 / schedule.length().as_secs_f64().max(1.0),
+            };
+            (Pacing::choose(per_s / f64::from(when.threads), wake_up), Some(wake_up))
+        }
+    }
+}
+
+/// The steps of a fixed sequence, for the engine.
+fn sequence(traffic: &Traffic) -> Option<Arc<Sequence>> {
+    let takes = traffic.sequence.as_ref()?;
+    let mut first = 0;
+    let step = |(kind, takes): (&Kind, &Vec<Take>)| {
+        let count = kind.requests.len();
+        first += count;
+        SequenceStep { first: first - count, count, takes: takes.clone() }
+    };
+    Some(Arc::new(Sequence { steps: traffic.kinds.iter().zip(takes).map(step).collect() }))
 }
 
 fn threads(when: &ModelOptions) -> Result<u32, LoadCommandError> {
@@ -90,6 +136,21 @@ fn threads(when: &ModelOptions) -> Result<u32, LoadCommandError> {
         )));
     }
     Ok(when.threads.min(when.connections))
+}
+
+/// Requests that may be in flight at once, over all connections and their streams.
+const MOST_LANES: u64 = 1_000_000;
+
+fn lanes(when: &ModelOptions, connection: &ConnectionOptions) -> Result<(), LoadCommandError> {
+    let lanes = u64::from(when.connections) * u64::from(connection.streams);
+    if lanes > MOST_LANES {
+        return Err(LoadCommandError::Options(format!(
+            "--connections {} with --streams {} are {lanes} requests at once, and {MOST_LANES} are the most\n  \
+             example: --connections 64 --streams 8",
+            when.connections, connection.streams
+        )));
+    }
+    Ok(())
 }
 
 /// A schedule that was written down or recorded.
@@ -134,17 +195,15 @@ fn model(when: &ModelOptions, choice: Choice) -> Result<(DriveModel, Option<Dura
     if let Some(rate) = when.rate {
         let make =
             |length, choice| Schedule::new(vec![Stage::constant(rate, length)], arrivals, choice, when.seed);
-        let schedule = match when.requests {
-            None => make(length, choice),
-            // A schedule that ends with its last request: the same times, for the rate is the same.
-            Some(requests) => {
-                let longest = if when.duration.is_some() { length } else { Duration::MAX / 4 };
-                let last_ns = make(longest, choice.clone()).limit(requests).last().map_or(0, |due| due.at_ns);
-                make(Duration::from_nanos(last_ns + 1), choice).limit(requests)
-            }
+        let Some(requests) = when.requests else {
+            return Ok((DriveModel::Open { schedule: make(length, choice) }, Some(length)));
         };
-        let length = schedule.length();
-        return Ok((DriveModel::Open { schedule }, Some(length)));
+        // It ends with its last answer; how long that takes is known only roughly.
+        let longest = if when.duration.is_some() { length } else { ENDLESS };
+        let roughly =
+            Duration::try_from_secs_f64(requests as f64 / rate.per_s()).unwrap_or(ENDLESS).min(longest);
+        let schedule = make(longest, choice).limit(requests);
+        return Ok((DriveModel::Open { schedule }, Some(roughly)));
     }
     let endless = when.requests.is_some() && when.duration.is_none();
     let length = if endless { Duration::MAX } else { length };
@@ -170,8 +229,12 @@ fn engine_options(options: &ConnectionOptions, origin: &Origin) -> EngineOptions
         None => Trust::System,
     };
     let tls = (origin.scheme == Scheme::Https).then(|| TlsOptions {
-        server_name: options.host.as_deref().map_or(origin.host.as_str(), without_port).to_owned(),
+        server_name: options.host.as_deref().map_or(origin.host_for_server(), without_port).to_owned(),
         trust,
+        client: options.cert.as_ref().map(|certificate| ClientCertificate {
+            certificate: certificate.clone(),
+            key: options.key.as_ref().unwrap_or(certificate).clone(),
+        }),
     });
     EngineOptions {
         connect_timeout: options.connect_timeout.0,
@@ -186,6 +249,7 @@ fn engine_options(options: &ConnectionOptions, origin: &Origin) -> EngineOptions
             EngineOption::IoUring => WireKind::Uring,
             EngineOption::Epoll => WireKind::Epoll,
         },
+        end_now: Some(&END_NOW),
         ..EngineOptions::default()
     }
 }

@@ -1,13 +1,13 @@
 //! What is seen of a load while it runs, on standard error: made of the intervals that it tells, whoever looks.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::IsTerminal,
     time::{Duration, Instant},
 };
 
 use dyno_load::Interval;
-use dyno_model::histogram::LatencyHistogram;
+use dyno_model::{Span, histogram::LatencyHistogram};
 use dyno_report::spark;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,6 +23,7 @@ pub struct Picture {
     length: Option<Duration>,
     rates: VecDeque<f64>,
     latency: LatencyHistogram,
+    statuses: BTreeMap<u16, u64>,
     failed: u64,
     last_line: Instant,
 }
@@ -45,6 +46,7 @@ impl Picture {
             length,
             rates: VecDeque::new(),
             latency: LatencyHistogram::default(),
+            statuses: BTreeMap::new(),
             failed: 0,
             last_line: Instant::now(),
         }
@@ -61,6 +63,9 @@ impl Picture {
             self.rates.pop_front();
         }
         self.latency.merge(&interval.latency);
+        for (status, count) in &interval.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
         self.failed += interval.counts.failed.total() + interval.counts.not_sent;
         let end = interval.at + interval.length;
         let message = self.message(interval, rate, end);
@@ -83,9 +88,11 @@ impl Picture {
                 .map_or_else(|| "–".to_owned(), |ns| format!("{:.2}", ns as f64 / 1e6))
         };
         format!(
-            "{left}{rate:.0}/s, {} in flight, {} failed\nnow  p50 {} p99 {} ms; all p50 {} p99 {} p99.9 {} ms\n{}",
+            "{left}{rate:.0}/s, {}/s in, {} in flight, {} failed; {}\nnow  p50 {} p99 {} ms; all p50 {} p99 {} p99.9 {} ms\n{}",
+            dyno_report::load_size(interval.bytes.received as f64 / interval.length.as_secs_f64().max(1e-9)),
             interval.in_flight,
             self.failed,
+            dyno_report::load_statuses(&self.statuses),
             ms(&interval.latency, 0.5),
             ms(&interval.latency, 0.99),
             ms(&self.latency, 0.5),
@@ -93,6 +100,21 @@ impl Picture {
             ms(&self.latency, 0.999),
             sparkline(&self.rates)
         )
+    }
+
+    /// Says that the load was stopped, and what that means.
+    pub fn stopping(&self, in_flight: u64, patience: Duration) {
+        let wait = if in_flight == 0 {
+            String::new()
+        } else {
+            format!(", waiting up to {}, Ctrl-C again ends now", Span(patience))
+        };
+        let words = format!("stopping: {in_flight} in flight{wait}");
+        match &self.bar {
+            Some(bar) => bar.println(words),
+            None if self.lines => eprintln!("{words}"),
+            None => {}
+        }
     }
 
     /// Takes it away.

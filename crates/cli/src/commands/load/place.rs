@@ -1,4 +1,4 @@
-//! Names -> the one address that is loaded. Names are looked up once: a load goes to one server.
+//! Names -> the address that is loaded, or all of them. Names are looked up once: a load goes to one server.
 
 use std::{
     net::{SocketAddr, TcpStream, ToSocketAddrs},
@@ -17,11 +17,13 @@ use crate::arguments::ConnectionOptions;
 pub struct Place {
     /// For the engine.
     pub target: Target,
+    /// More of the same server, to which connections are opened in turn.
+    pub others: Vec<Target>,
     /// For people: the address, and how many others the name has.
     pub words: String,
 }
 
-/// The first address of `origin` that takes a connection.
+/// The first address of `origin` that takes a connection, or all that do.
 ///
 /// # Errors
 /// The name has no address, or none of the family asked for, or none takes a connection within the connect timeout.
@@ -29,19 +31,43 @@ pub fn find(origin: &Origin, options: &ConnectionOptions) -> Result<Place, LoadC
     if let Some(socket) = &options.unix_socket {
         return unix(socket);
     }
-    let addresses = addresses(origin, options)?;
-    let mut refusals = Vec::new();
+    let elsewhere: Vec<(String, u16)> =
+        options.connect_to.iter().filter_map(|one| one.place(&origin.host, origin.port)).collect();
+    if elsewhere.len() <= 1 {
+        let (host, port) = elsewhere.into_iter().next().unwrap_or_else(|| (origin.host.clone(), origin.port));
+        return find_at(&host, port, options);
+    }
+    let places: Vec<Place> =
+        elsewhere.iter().map(|(host, port)| find_at(host, *port, options)).collect::<Result<_, _>>()?;
+    let words: Vec<String> = places.iter().map(|place| place.words.clone()).collect();
+    let mut all = places.into_iter().flat_map(|place| std::iter::once(place.target).chain(place.others));
+    let target = all.next().ok_or_else(|| LoadCommandError::Options("--connect-to".to_owned()))?;
+    Ok(Place { target, others: all.collect(), words: format!("{} in turn", words.join(" and ")) })
+}
+
+fn find_at(host: &str, port: u16, options: &ConnectionOptions) -> Result<Place, LoadCommandError> {
+    let addresses = addresses(host, port, options)?;
+    let (mut open, mut refusals) = (Vec::new(), Vec::new());
     for (number, &address) in addresses.iter().enumerate() {
         match TcpStream::connect_timeout(&address, options.connect_timeout.0.max(SHORTEST)) {
+            Ok(_) if options.all_addresses => open.push(Target::Tcp(address)),
             Ok(_) => {
                 let words = words(address, number, addresses.len());
-                return Ok(Place { target: Target::Tcp(address), words });
+                return Ok(Place { target: Target::Tcp(address), others: Vec::new(), words });
             }
             Err(error) => refusals.push(format!("{address}: {error}")),
         }
     }
-    let place = format!("{}:{}", origin.host, origin.port);
-    Err(LoadCommandError::Refused { place, why: refusals.join("; ") })
+    if open.is_empty() {
+        let place = format!("{host}:{port}");
+        return Err(LoadCommandError::Refused { place, why: refusals.join("; ") });
+    }
+    let mut words = format!("{} of {} addresses of {host} in turn", open.len(), addresses.len());
+    if !refusals.is_empty() {
+        words += &format!(" (not {})", refusals.join("; "));
+    }
+    let target = open.remove(0);
+    Ok(Place { target, others: open, words })
 }
 
 /// `connect_timeout` refuses a wait of nothing.
@@ -60,14 +86,18 @@ fn words(address: SocketAddr, before: usize, all: usize) -> String {
 fn unix(socket: &Path) -> Result<Place, LoadCommandError> {
     let place = socket.display().to_string();
     match UnixStream::connect(socket) {
-        Ok(_) => Ok(Place { target: Target::Unix(socket.to_owned()), words: place }),
+        Ok(_) => Ok(Place { target: Target::Unix(socket.to_owned()), others: Vec::new(), words: place }),
         Err(error) => Err(LoadCommandError::Refused { place, why: error.to_string() }),
     }
 }
 
-fn addresses(origin: &Origin, options: &ConnectionOptions) -> Result<Vec<SocketAddr>, LoadCommandError> {
-    let name = origin.host.clone();
-    let all: Vec<SocketAddr> = match (name.as_str(), origin.port).to_socket_addrs() {
+fn addresses(
+    host: &str,
+    port: u16,
+    options: &ConnectionOptions,
+) -> Result<Vec<SocketAddr>, LoadCommandError> {
+    let name = host.to_owned();
+    let all: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(all) => all.collect(),
         Err(source) => return Err(LoadCommandError::Name { name, source }),
     };

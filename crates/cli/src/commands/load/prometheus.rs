@@ -1,6 +1,7 @@
 //! Prometheus' text on a port while a load runs. A thread that waits for connections: nobody who asks, nothing used.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
@@ -9,7 +10,10 @@ use std::{
 };
 
 use dyno_load::Interval;
-use dyno_model::{histogram::LatencyHistogram, load::Counts};
+use dyno_model::{
+    histogram::LatencyHistogram,
+    load::{Bytes, Counts},
+};
 
 use super::error::LoadCommandError;
 
@@ -21,6 +25,8 @@ struct Sum {
     counts: Counts,
     in_flight: u64,
     latency: LatencyHistogram,
+    statuses: BTreeMap<u16, u64>,
+    bytes: Bytes,
 }
 
 /// Everything so far, for those who ask.
@@ -53,6 +59,10 @@ impl Metrics {
         sum.counts += interval.counts;
         sum.in_flight = interval.in_flight;
         sum.latency.merge(&interval.latency);
+        sum.bytes += interval.bytes;
+        for (status, count) in &interval.statuses {
+            *sum.statuses.entry(*status).or_default() += count;
+        }
     }
 }
 
@@ -63,7 +73,10 @@ fn answer(mut stream: TcpStream, sum: &Mutex<Sum>) -> std::io::Result<()> {
     let length = stream.read(&mut head)?;
     let (status, text) = if head[..length].starts_with(b"GET /metrics ") {
         let sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-        ("200 OK", dyno_report::load_prometheus(sum.counts, sum.in_flight, &sum.latency))
+        (
+            "200 OK",
+            dyno_report::load_prometheus(sum.counts, sum.in_flight, &sum.latency, &sum.statuses, sum.bytes),
+        )
     } else {
         ("404 Not Found", "ask for GET /metrics\n".to_owned())
     };
