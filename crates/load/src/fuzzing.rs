@@ -114,7 +114,7 @@ fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
 /// The status is that of the first head that isn't an interim one; where `httparse` finds no head, there is none.
 fn agrees_with_httparse(mut bytes: &[u8], read: &Read) {
     loop {
-        let mut headers = [httparse::EMPTY_HEADER; 96];
+        let mut headers = vec![httparse::EMPTY_HEADER; crate::answer::MOST_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match (response.parse(bytes), response.code, read) {
             (Ok(httparse::Status::Complete(length)), Some(100..200), _) => bytes = &bytes[length..],

@@ -474,7 +474,7 @@ fn more_connections_than_the_server_takes() {
 /// Runs itself again where few files may be open: a limit once lowered can't be raised.
 #[test]
 fn too_few_open_files_for_the_connections() {
-    const NAME: &str = "too_few_open_files_for_the_connections";
+    const NAME: &str = "faults::too_few_open_files_for_the_connections";
     const CHILD: &str = "DYNO_TEST_FEW_FILES";
     if std::env::var_os(CHILD).is_none() {
         let script = "ulimit -n 100 && exec \"$0\" --exact \"$1\" --nocapture";
@@ -499,7 +499,7 @@ fn too_few_open_files_for_the_connections() {
 /// Files run out in mid-run, for something else in the process has them: counted, and no end of the load.
 #[test]
 fn no_file_is_left_in_the_middle_of_a_run() {
-    const NAME: &str = "no_file_is_left_in_the_middle_of_a_run";
+    const NAME: &str = "faults::no_file_is_left_in_the_middle_of_a_run";
     const CHILD: &str = "DYNO_TEST_NO_FILES";
     if std::env::var_os(CHILD).is_none() {
         let script = "ulimit -n 200 && exec \"$0\" --exact \"$1\" --nocapture";
