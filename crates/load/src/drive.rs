@@ -216,7 +216,8 @@ impl Share<'_> {
                 // Told shortly after its border.
                 let number = (interval.at.as_nanos() + every_ns / 2) / every_ns;
                 // Nobody listens any more: the load is over.
-                let _ = sender.send(Told::Interval(u64::try_from(number).unwrap_or(u64::MAX), Box::new(interval)));
+                let _ = sender
+                    .send(Told::Interval(u64::try_from(number).unwrap_or(u64::MAX), Box::new(interval)));
             }),
         );
         let stop = self.halt;

@@ -46,7 +46,8 @@ fn the_eight_stacks_of_2026_11_24_are_reported_again() {
     assert_eq!(output.results.len(), published.len());
     for (now, then) in output.results.iter().zip(published) {
         assert_eq!((&now.stack, now.operation, now.metric), (&then.stack, then.operation, then.metric));
-        assert!((now.estimate / then.estimate - 1.0).abs() < 1e-9, "{now:?} {then:?}");
+        // What others took is adjusted for since then: little, on a machine that was nearly calm.
+        assert!((now.estimate / then.estimate - 1.0).abs() < 0.02, "{now:?} {then:?}");
     }
     let outcome = |id: &str| output.checks.iter().find(|check| check.id == id).unwrap().outcome;
     assert_eq!(output.checks.len(), 8);
