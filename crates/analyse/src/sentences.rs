@@ -119,13 +119,18 @@ impl Rates<'_> {
     fn against(&self, stack: &StackName) -> String {
         let is_baseline = stack == self.baseline;
         let found = if is_baseline {
-            self.ratios.iter().max_by(|a, b| a.ratio.total_cmp(&b.ratio))
+            let next = self.ratios.iter().filter(|one| self.is_ranked(&one.a) == self.is_ranked(stack));
+            next.max_by(|a, b| a.ratio.total_cmp(&b.ratio))
         } else {
             self.ratios.iter().find(|one| one.a == *stack)
         };
         let Some(one) = found else { return String::new() };
         let subject = if is_baseline { format!("; {} has ", one.a) } else { ", ".to_owned() };
         format!("{subject}{} the throughput of {}", times(one), self.baseline)
+    }
+
+    fn is_ranked(&self, stack: &StackName) -> bool {
+        self.estimates.iter().any(|one| one.stack == *stack && one.rank.is_some())
     }
 
     /// Who isn't ranked, and why.
@@ -137,11 +142,11 @@ impl Rates<'_> {
         };
         let mut text = String::new();
         for (reason, names) in self.by_reason(&unranked(false)) {
-            text += &format!("; not ranked: {} ({reason})", list(&names));
+            text += &format!("; not ranked: {}, because {reason}", list(&names));
         }
         let absent: Vec<String> = unranked(true).into_iter().map(ToString::to_string).collect();
         if !absent.is_empty() {
-            text += &format!("; not ranked: {} (answers in too few blocks)", list(&absent));
+            text += &format!("; not ranked: {}, because they answered in too few blocks", list(&absent));
         }
         text
     }
@@ -160,7 +165,7 @@ impl Rates<'_> {
             return reasons;
         }
         let names = reasons.into_iter().flat_map(|one| one.1).collect();
-        vec![("their reasons are beside their figures".to_owned(), names)]
+        vec![("of what stands beside their figures".to_owned(), names)]
     }
 }
 

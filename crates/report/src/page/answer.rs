@@ -23,7 +23,7 @@ pub fn section(analysis: &Analysis) -> Markup {
     let trust = &analysis.trust;
     let refused = trust.grade == '-';
     // Where no verdict is allowed the first sentence has the reasons.
-    let reasons: Vec<&String> = beside_noise(trust).filter(|_| !refused).collect();
+    let reasons: Vec<&str> = beside_noise(trust).filter(|_| !refused).map(String::as_str).collect();
     html! {
         section.answer.refused[refused] aria-label="The answer" {
             @if analysis.sentences.is_empty() { p { "There is nothing to say: no block is complete." } }
@@ -34,7 +34,7 @@ pub fn section(analysis: &Analysis) -> Markup {
                     ul { @for words in &trust.noise { li { (words) } } }
                     p { (EFFECT) }
                 }
-                @if !reasons.is_empty() { ul { @for words in reasons { li { (words) } } } }
+                @if !reasons.is_empty() { p { @if !trust.noise.is_empty() { "Besides: " } (reasons.join("; ")) "." } }
             }
         }
     }
@@ -71,7 +71,7 @@ pub fn picture(run: &Run, analysis: &Analysis, operations: &[Operation]) -> Mark
         })
         .collect();
     let words = format!(
-        "Throughput of each stack over that of {} (dot: estimate; bar: 95 % interval, one that reaches the edge goes on; hollow: no interval; dashed: as fast as the baseline; logarithmic axis, the same for all; stacks whose ranks overlap are ties, and those tied for the first place have a bar at their left)",
+        "Throughput of each stack over that of {} (dot: estimate; bar: 95 % interval, one that reaches the edge goes on; hollow: no interval, or no verdict; dashed: as fast as the baseline; logarithmic axis, the same for all; stacks whose ranks overlap are ties, and those tied for the first place have a bar at their left)",
         run.plan.baseline
     );
     html! {

@@ -86,7 +86,7 @@ fn sixty_stacks_in_a_browser() {
     if let Err(why) = &axe {
         println!("skipped: no axe-core: {why}");
     }
-    for width in [1280, 390] {
+    for width in [1280, 360] {
         for dark in [false, true] {
             browser.open(&file, width, dark, true);
             // Nothing is wider than the window, but what scrolls by itself.
@@ -102,6 +102,62 @@ fn sixty_stacks_in_a_browser() {
         }
     }
     browser.weigh(&pictures, "report");
+    assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
+}
+
+#[test]
+fn doubts_stand_beside_what_they_touch_on_a_phone_too() {
+    let Some(mut browser) = Chromium::start() else {
+        println!("skipped: no chromium");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.html");
+    let stacks = [
+        ("fastapi-asyncpg/uvicorn", 1000.0),
+        ("flask/gunicorn", 1000.0),
+        ("go-bun/go", 2000.0),
+        ("x/y", 900.0),
+    ];
+    let (run, rates) = (synthetic::run(&stacks), stacks.map(|one| one.1));
+    let mut blocks = synthetic::blocks(&run, &rates, 8, 0.01);
+    for trial in blocks.iter_mut().flat_map(|block| &mut block.trials) {
+        for slice in &mut trial.slices {
+            slice.machine.steal_ns = slice.outcome.window_ns / 8;
+            if trial.stack.app == "go-bun" {
+                slice.cpu_ns.insert("server".to_owned(), slice.outcome.window_ns / 3);
+                slice.cpu_ns.insert("database".to_owned(), slice.outcome.window_ns * 3 / 4);
+            }
+        }
+    }
+    fs::write(&file, dyno_report::html(&run, &analyse(&run, &blocks))).unwrap();
+    let axe = axe(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe"));
+    if let Err(why) = &axe {
+        println!("skipped: no axe-core: {why}");
+    }
+    let pictures = pictures(env!("CARGO_TARGET_TMPDIR"));
+    for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)] {
+        browser.open(&file, width, dark, true);
+        assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), json!(width));
+        browser.keep(&pictures, "doubts", width, dark);
+        if let Ok(axe) = &axe {
+            assert_eq!(browser.violations(axe), json!([]), "{width} dark {dark}");
+        }
+        // The reason is below the marks of its own row, within the window, and the marks are greyed.
+        let place = "(() => { const row = document.querySelector('#faster tr.grey'); \
+            const [why, svg] = [row.querySelector('.why'), row.querySelector('svg')].map((one) => one.getBoundingClientRect()); \
+            return [row.dataset.s, why.top >= svg.bottom - 1, why.right <= innerWidth, svg.width > 200] })()";
+        assert_eq!(browser.evaluate(place), json!(["go-bun/go", true, true, true]), "{width}");
+        let colours = "new Set([...document.querySelectorAll('#faster .d')].map((one) => getComputedStyle(one).stroke)).size";
+        assert_eq!(browser.evaluate(colours), json!(2), "greyed marks and others");
+        // The picture is the first on the page, right after the answer.
+        assert_eq!(
+            browser.evaluate(
+                "document.querySelector('main>section.answer').nextElementSibling.querySelector('figure').id"
+            ),
+            json!("answer")
+        );
+    }
     assert_eq!(browser.console, Vec::<String>::new(), "the console is silent");
 }
 
