@@ -102,9 +102,12 @@ fn dot(slopes: &Loss, loss: &Loss) -> f64 {
     slopes.iter().zip(loss).map(|(slope, loss)| slope * loss).sum()
 }
 
+/// Block, stack and place of the trial in it.
+type CellKey<'a> = (u32, &'a StackName, usize);
+
 /// Slopes of each operation, from the closed-loop slices of all stacks.
 pub fn slopes(blocks: &[&Block], cpus: &CpuSets) -> BTreeMap<Operation, Slopes> {
-    let mut cells: BTreeMap<Operation, BTreeMap<(u32, &StackName, usize), Vec<Observed>>> = BTreeMap::new();
+    let mut cells: BTreeMap<Operation, BTreeMap<CellKey<'_>, Vec<Observed>>> = BTreeMap::new();
     for block in blocks {
         for (at, trial) in block.trials.iter().enumerate().filter(|(_, trial)| trial.failure.is_none()) {
             let closed = trial.slices.iter().filter(|slice| matches!(slice.load, SliceLoad::Closed { .. }));

@@ -158,7 +158,7 @@ fn a_machine_that_is_not_calm_widens_intervals_and_refuses_nothing() {
     for trouble in [
         // A third of the slices have half of a CPU, and answer as much less.
         |slice: &mut dyno_model::record::Slice, random: usize| {
-            if random % 3 == 0 {
+            if random.is_multiple_of(3) {
                 slice.machine.foreign_ns = slice.outcome.window_ns;
                 slice.outcome.window_completed = slice.outcome.window_completed * 6 / 10;
             }
