@@ -30,14 +30,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         count.parse().map_err(|error| format!("sessions: {count}: {error}; for instance 2000"))
     })?;
     match std::env::args().nth(2).as_deref() {
-        Some("duets") => return Ok(old_and_new_duets(sessions)),
-        Some("spreads") => return Ok(spreads()),
-        Some("tables") => return Ok(old_and_new_tables(sessions)),
+        Some("duets") => old_and_new_duets(sessions),
+        Some("tables") => old_and_new_tables(sessions),
+        Some("spreads") => spreads(),
         Some(other) => {
             return Err(format!("{other}: give \"duets\", \"tables\", \"spreads\" or nothing").into());
         }
-        None => {}
+        None => everything(sessions)?,
     }
+    Ok(())
+}
+
+fn everything(sessions: u64) -> Result<(), Box<dyn Error>> {
     let machines: Vec<Machine> = out_of_sight();
     println!("# The procedure on {} machines, {sessions} sessions a figure", machines.len());
     println!();
@@ -230,7 +234,7 @@ struct Duets {
 }
 
 /// Tables whose ranks are told: each costs a simulation of its own.
-const RANKED: u64 = 100;
+const RANKED: u64 = 8;
 const BLOCKS: [usize; 4] = [3, 5, 8, 12];
 
 fn grown(machine: &Machine, tables: u64) -> Vec<String> {

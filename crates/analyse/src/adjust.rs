@@ -119,7 +119,7 @@ fn dot(slopes: &Loss, loss: &Loss) -> f64 {
     slopes.iter().zip(loss).map(|(slope, loss)| slope * loss).sum()
 }
 
-/// Block, stack and trial of a cell.
+/// Block, stack and place of the trial in it.
 type CellKey<'a> = (u32, &'a StackName, usize);
 
 /// Slopes of each operation, from the closed-loop slices of all stacks.

@@ -22,8 +22,10 @@ pub const FULL: u64 = 64;
 const CALM_SD: f64 = 0.05;
 /// What a change of the speed by one adds to it, as the square root of a sum of squares.
 const CHANGE_SD: f64 = 0.3;
-/// What a difference of 1 in the covariates of a quad's slices adds to it in the same way: the standard deviation of slopes.
-const TAKEN_SD: f64 = 0.3;
+/// What a difference of 1 in the covariates of a quad's slices adds to it in the same way, once slices are adjusted: what a slope is wrong
+/// by from slice to slice, and what ticks are. With .3, the standard deviation of slopes, blocks spread more than without any such weight
+/// (`evidence/2026-11-30-noisy/simulation.md`): the quads that it takes away are worth more than they are wrong.
+const TAKEN_SD: f64 = 0.1;
 /// Differences of the covariates that the kernel's ticks of 10 ms make by themselves in a short slice.
 const TICKS: f64 = 0.1;
 
@@ -194,8 +196,8 @@ mod tests {
             slice.machine.foreign_ns = window_ns;
         }
         block.trials[1].slices[5].machine.foreign_ns = window_ns;
-        // Half of both parts in one of four slices: .05² of .05² + (.3 · (2 ln 2 - .1))², of 64.
-        assert_eq!(weights(&block, &cpus()), vec![vec![64, 64, 64, 64, 1, 1]; 2]);
+        // Half of both parts in one of four slices: .05² of .05² + (.1 · (2 ln 2 - .1))², of 64.
+        assert_eq!(weights(&block, &cpus()), vec![vec![64, 64, 64, 64, 8, 8]; 2]);
         let tick = 10_000_000;
         block.trials[1].slices[5].machine.foreign_ns = tick;
         assert!(

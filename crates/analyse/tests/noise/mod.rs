@@ -534,8 +534,10 @@ impl<'a> Clockwork<'a> {
 
     /// A slice of a stack, and what the kernel's counters said around it.
     fn seen(&mut self, stack: usize, factor: f64) -> Seen {
-        (0..GUARD).for_each(|_| drop(self.bin()));
-        let sign = if stack % 2 == 0 { 1.0 } else { -1.0 };
+        for _ in 0..GUARD {
+            self.bin();
+        }
+        let sign = [1.0, -1.0][stack % 2];
         let slopes = self.machine.slopes.map(|slope| slope * (1.0 + sign * self.machine.slopes_differ));
         let (stolen_s, foreign_s) = (self.stolen_s, self.foreign_s);
         let mut amount = 0.0;
