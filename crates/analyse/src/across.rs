@@ -6,7 +6,8 @@ use dyno_model::{StackName, record::Run};
 pub use dyno_model::output::{Difference, Pair};
 
 use crate::{
-    Analysis, FEWEST_BLOCKS,
+    Analysis, FIRST_BLOCKS,
+    estimates::quantile,
     statistics::{mean, standard_deviation, t_quantile},
 };
 
@@ -55,7 +56,9 @@ pub fn across(a: (&Run, &Analysis), b: (&Run, &Analysis)) -> Across {
         };
         let ratio = other.estimate / one.estimate;
         let interval = logs(a.1).zip(logs(b.1)).and_then(|(a, b)| welch(&a, &b));
-        let ratio = Some(ratio).filter(|ratio| compare && ratio.is_finite());
+        let offered = |run: &Run| run.plan.latency.as_ref()?.rates.get(&one.operation).copied();
+        let same_load = quantile(one.metric).is_none() || offered(a.0) == offered(b.0);
+        let ratio = Some(ratio).filter(|ratio| compare && same_load && ratio.is_finite());
         Some(Pair {
             stack: one.stack.clone(),
             operation: one.operation,
@@ -73,9 +76,18 @@ pub fn across(a: (&Run, &Analysis), b: (&Run, &Analysis)) -> Across {
     Across { pairs: pairs.collect(), differences, only: (missing(a.0, b.0), missing(b.0, a.0)) }
 }
 
+/// Kernels of one machine differ by a little in how much memory they leave.
+const MEMORY: f64 = 0.02;
+
+/// Whether two amounts of memory are one machine's.
+pub(crate) fn nearly(a: &str, b: &str) -> bool {
+    let number = |text: &str| text.split(' ').next()?.parse::<f64>().ok();
+    number(a).zip(number(b)).is_some_and(|(a, b)| (a / b - 1.0).abs() < MEMORY)
+}
+
 /// Half of Welch's 95 % interval of the difference of two means, degrees of freedom by Welch and Satterthwaite.
 fn welch(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.len() < FEWEST_BLOCKS || b.len() < FEWEST_BLOCKS || !mean(a).is_finite() || !mean(b).is_finite() {
+    if a.len() < FIRST_BLOCKS || b.len() < FIRST_BLOCKS || !mean(a).is_finite() || !mean(b).is_finite() {
         return None;
     }
     let part = |values: &[f64]| standard_deviation(values).powi(2) / values.len() as f64;
@@ -98,6 +110,10 @@ pub(crate) fn differences(a: &Run, b: &Run) -> Vec<Difference> {
     for (part, a, b) in [("machine", &fa.machine, &fb.machine), ("software", &fa.software, &fb.software)] {
         let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
         for name in names {
+            let nearly_all = |(a, b): (&String, &String)| nearly(a, b);
+            if part == "machine" && name == "memory" && a.get(name).zip(b.get(name)).is_some_and(nearly_all) {
+                continue;
+            }
             let forbids = match part {
                 "machine" => MACHINE.contains(&name.as_str()),
                 _ => name != BY_PLAN && SOFTWARE.iter().any(|begin| name.starts_with(begin)),
@@ -125,7 +141,8 @@ pub(crate) fn differences(a: &Run, b: &Run) -> Vec<Difference> {
             ),
             ("connections of the load", plan.throughput.connections.to_string(), true),
             ("idle connections", plan.throughput.idle.to_string(), true),
-            ("offered rates", rates.unwrap_or_else(|| "none".to_owned()), true),
+            // A rate may be a share of what the slowest stack answers: it forbids ratios of latencies only.
+            ("offered rates", rates.unwrap_or_else(|| "none".to_owned()), false),
             ("CPUs of the servers", words(&run.cpus.server), true),
             ("CPUs of the database", words(&run.cpus.database), true),
             ("CPUs of the generator", words(&run.cpus.generator), true),
@@ -205,6 +222,25 @@ mod tests {
             );
             assert!(!both.pairs.is_empty(), "both figures are shown");
         }
+        let mut other = b.0.clone();
+        let memory = |run: &mut Run, kilobytes: &str| {
+            run.fingerprint.machine.insert("memory".to_owned(), format!("{kilobytes} kB"));
+        };
+        let mut one = a.0.clone();
+        memory(&mut one, "24684092");
+        memory(&mut other, "24684096");
+        other.plan.latency.as_mut().unwrap().rates.values_mut().for_each(|rate| {
+            *rate = dyno_model::Rate::new_per_s(90.0).unwrap();
+        });
+        let both = across((&one, &a.1), (&other, &b.1));
+        assert!(both.compare(), "4 kB of memory more are no other machine: {:?}", both.differences);
+        let ratios =
+            |metric| both.pairs.iter().filter(|pair| pair.metric == metric && pair.ratio.is_some()).count();
+        assert_eq!(
+            (ratios(Metric::Throughput), ratios(Metric::LatencyP50)),
+            (4, 0),
+            "another rate, another latency"
+        );
         let mut other = b.0.clone();
         other.prepared[0].lock_sha256 = "1".repeat(64);
         other.prepared.remove(1);

@@ -2,7 +2,7 @@
 //!
 //! A stack whose rank in an operation is sure has nothing to gain from further slices of it, and its time goes to the others. Sure is
 //! what a rank interval at 1 % says, so that a table that looks after each block orders a pair wrongly as seldom as its intervals at
-//! 5 % miss (`tests/calibration.rs`). A pair that is equal is never sure, and keeps its slices.
+//! 5 % miss (`tests/it/tables.rs`). A pair that is equal is never sure, and keeps its slices.
 
 use std::collections::BTreeSet;
 

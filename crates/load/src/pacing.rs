@@ -27,7 +27,7 @@ impl Pacing {
     }
 
     /// What pays at so many requests per second where a wake-up costs so much CPU: exact, or gathered within the time in
-    /// which about three are due, and no longer than [`LONGEST`].
+    /// which about three are due, and no longer than 380 us.
     pub fn choose(per_s: f64, wake_up: Duration) -> Self {
         let exact_cores = per_s * wake_up.as_secs_f64();
         let bound_s = (GATHERED / per_s).min(LONGEST.as_secs_f64());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dyno_model::{StackName, fingerprint::Fingerprint, output::Difference, plan::Plan, record::Run};
 
-use crate::across;
+use crate::across::{self, nearly};
 
 /// Facts of the machine that must be equal.
 const MACHINE: [&str; 10] = [
@@ -23,8 +23,6 @@ const MACHINE: [&str; 10] = [
 /// Facts of the software that must be equal: how is measured, and what is in the database.
 const SOFTWARE: [&str; 5] =
     ["cpu accounting", "database: address", "database: contacts", "database: rows sha256", "load engine"];
-/// Kernels of one machine differ by a little in how much memory they leave.
-const MEMORY: f64 = 0.02;
 
 /// Every fact in which two fingerprints differ, in words.
 pub fn fingerprint_differences(a: &Fingerprint, b: &Fingerprint) -> Vec<String> {
@@ -102,11 +100,6 @@ fn map_differences(
         }
     }
     all
-}
-
-fn nearly(a: &str, b: &str) -> bool {
-    let number = |text: &str| text.split(' ').next()?.parse::<f64>().ok();
-    number(a).zip(number(b)).is_some_and(|(a, b)| (a / b - 1.0).abs() < MEMORY)
 }
 
 fn words(name: &str, a: &str, b: &str) -> String {

@@ -62,3 +62,32 @@ fn few_blocks_of_a_table_are_told_as_surely_as_stated() {
         );
     }
 }
+
+/// What `dyno run` does after each block of a table: a stack whose order is sure leaves. Whether it was rightly sure depends on the same
+/// numbers as what is told of it then.
+#[test]
+fn a_table_from_which_sure_stacks_leave_is_told_as_surely() {
+    const TABLES: u64 = 6;
+    const LAST: usize = 8;
+    let (mut tally, mut gone) = (Tally::default(), 0);
+    for (stream, machine) in (0u64..).zip(machines()).filter(|(_, machine)| machine.has_one_ratio()) {
+        for at in 0..TABLES {
+            let mut rng = ChaCha8Rng::seed_from_u64(2_000 + stream);
+            rng.set_stream(at);
+            let mut growing = Growing::new(&machine, rng);
+            for blocks in 1..=LAST {
+                growing.grow();
+                if (3..LAST).contains(&blocks) {
+                    growing.let_go();
+                }
+            }
+            growing.tell_staying(&mut tally);
+            gone += growing.gone();
+        }
+    }
+    println!("{gone} left: {tally:?}");
+    assert!(gone as u64 > 2 * tally.tables, "{gone} stacks left {} tables", tally.tables);
+    assert!(tally.missed * 100 <= 5 * tally.pairs, "coverage: {tally:?}");
+    assert!(wilson(tally.twins_told, tally.tables).0 <= 0.05, "twins: {tally:?}");
+    assert!(tally.wrong * 1_000 <= tally.clear, "wrong: {tally:?}");
+}

@@ -16,6 +16,8 @@ use super::{
 pub const LEVELS: [f64; 9] = [0.0, 0.0, 0.02, 0.1, 0.25, 0.5, 0.8, 1.3, 2.0];
 /// Pairs that differ by a quarter or more: 1.25, and 1 over it, as a logarithm.
 pub const QUARTER: f64 = 0.223_143_551_314_209_7;
+/// `agenda`'s level: how often any order that is called sure may be wrong.
+const SURE: f64 = 0.01;
 /// Seconds of a block in which other operations are measured.
 const OTHERS_S: f64 = 9.0;
 
@@ -42,6 +44,8 @@ pub struct Growing<'a> {
     clockwork: Clockwork<'a>,
     adjusted: Adjusted,
     filtered: Filtered,
+    /// Blocks after which each stack left, its order being sure; `None` while it stays.
+    left: [Option<usize>; LEVELS.len()],
 }
 
 impl<'a> Growing<'a> {
@@ -50,10 +54,45 @@ impl<'a> Growing<'a> {
             clockwork: Clockwork::new(machine, rng),
             adjusted: Adjusted::default(),
             filtered: Filtered::default(),
+            left: [None; LEVELS.len()],
         }
     }
 
-    /// Measures a block of all stacks. (Decided stacks aren't dropped early here: their rows would be `None` from then on.)
+    /// Rows in which stacks that left have no more blocks.
+    fn staying(&self) -> Vec<Row> {
+        let mut rows = self.adjusted.rows();
+        for (row, left) in rows.iter_mut().zip(self.left) {
+            row.iter_mut().skip(left.unwrap_or(usize::MAX)).for_each(|value| *value = None);
+        }
+        rows
+    }
+
+    /// Lets stacks leave whose order is sure, as `agenda` has it: the baseline and its twin stay.
+    pub fn let_go(&mut self) {
+        let rows = self.staying();
+        let blocks = rows[0].len();
+        let Some(ranks) = ranks::rank_intervals(&rows, SURE) else { return };
+        for (left, (first, last)) in self.left.iter_mut().zip(ranks).skip(2) {
+            if first == last {
+                left.get_or_insert(blocks);
+            }
+        }
+    }
+
+    /// Stacks that left.
+    pub fn gone(&self) -> usize {
+        self.left.iter().flatten().count()
+    }
+
+    /// Today's rules on the blocks that a table has from which sure stacks leave.
+    pub fn tell_staying(&self, tally: &mut Tally) {
+        let rows = self.staying();
+        let Some(common) = spread(&rows).map(|found| found.common) else { return };
+        tally.tables += 1;
+        for_pairs(&rows, |a, b, d| tally.count(a, b, d, Some(moderated_interval(d, common, 0.05))));
+    }
+
+    /// Measures a block of all stacks.
     pub fn grow(&mut self) {
         self.clockwork.advance(OTHERS_S);
         let block = self.clockwork.measure(&LEVELS, 1);
