@@ -244,7 +244,7 @@ fn small_things_are_shown_as_they_are() {
     // Nothing was measured: a bound port where nobody answers in time.
     let nothing = mute();
     let silent = format!("http://{}/", nothing.address());
-    let arguments = [&silent as &str, "-n", "1", "--warm-up", "0s", "-d", "20ms", "--timeout", "20ms"];
+    let arguments = [&silent as &str, "-n", "1", "-d", "20ms", "--timeout", "20ms"];
     let value: serde_json::Value =
         serde_json::from_slice(&dyno(&[&arguments[..], &["--format", "json", "--quiet"]].concat()).stdout)
             .unwrap();
