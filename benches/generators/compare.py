@@ -29,6 +29,7 @@ VERSIONS = {
     "wrk": ("-v",),
     "wrk2": ("-v",),
     "oha": ("--version",),
+    "floor": ("--version",),
     "nginx": ("-v",),
     "truth-server": ("--version",),
 }
@@ -47,6 +48,11 @@ def options(words=None):
     )
     parser.add_argument(
         "--dyno", metavar="PATH", help="dyno's release build; without it the others alone are measured"
+    )
+    parser.add_argument(
+        "--floor",
+        metavar="PATH",
+        help="the example `floor` of dyno-load; without it nothing is compared with it",
     )
     parser.add_argument(
         "--truth", metavar="PATH", help="truth-server; without it nobody's schedule is measured"
@@ -116,7 +122,7 @@ def prepare(asked):
     programs = {name: machine.find(name, asked.tools) for name in ("wrk", "wrk2", "oha", "nginx")}
     # Debian keeps it where only root's PATH looks.
     programs["nginx"] = programs["nginx"] or machine.find("nginx", "/usr/sbin")
-    for name, path in (("dyno", asked.dyno), ("truth-server", asked.truth)):
+    for name, path in (("dyno", asked.dyno), ("floor", asked.floor), ("truth-server", asked.truth)):
         if path and not os.access(path, os.X_OK):
             raise ValueError(f"--{name.split('-')[0]} {path}: no such program")
         programs[name] = path and os.path.abspath(path)

@@ -19,10 +19,17 @@ OHA = Tool("oha", "oha", ())
 # Without --engine dyno chooses by itself, as its users get it.
 DYNO = Tool("dyno", "dyno", ())
 DYNO_RING = Tool("dyno-io_uring", "dyno", ("--engine", "io_uring"))
+# The engine's system calls and nothing else: crates/load/examples/floor.rs.
+FLOOR = Tool("floor", "floor", ())
 DYNO_EPOLL = Tool("dyno-epoll", "dyno", ("--engine", "epoll"))
-DYNO_UNIFORM = Tool("dyno-uniform", "dyno", ("--arrivals", "uniform"))
-DYNO_POISSON = Tool("dyno-poisson", "dyno", ("--arrivals", "poisson"))
-DYNO_EPOLL_UNIFORM = Tool("dyno-epoll-uniform", "dyno", ("--engine", "epoll", "--arrivals", "uniform"))
+EXACT = ("--pacing", "exact")
+DYNO_UNIFORM = Tool("dyno-uniform", "dyno", ("--arrivals", "uniform", *EXACT))
+DYNO_POISSON = Tool("dyno-poisson", "dyno", ("--arrivals", "poisson", *EXACT))
+# As its users get it: gathered where a wake-up is dear.
+DYNO_AUTO = Tool("dyno-auto", "dyno", ("--pacing", "auto"))
+DYNO_EPOLL_UNIFORM = Tool(
+    "dyno-epoll-uniform", "dyno", ("--engine", "epoll", "--arrivals", "uniform", *EXACT)
+)
 
 GROUPS = ("closed", "rate", "memory", "late")
 
@@ -46,16 +53,19 @@ def measurements(idle_connections):
     ratios_closed = (
         Comparison("dyno-io_uring", "wrk", 0.65),
         Comparison("dyno-epoll", "wrk", 0.8),
+        Comparison("dyno-io_uring", "floor", 1.1),
+        Comparison("floor", "wrk", None),
         Comparison("oha", "wrk", None),
     )
     ratios_rate = (
+        Comparison("dyno-auto", "wrk2", 0.75),
         Comparison("dyno-uniform", "wrk2", 0.75),
         Comparison("dyno-uniform", "oha", 0.65),
         Comparison("dyno-poisson", "wrk2", None),
         Comparison("dyno-poisson", "oha", None),
     )
-    closed_tools = (DYNO_RING, DYNO_EPOLL, WRK, OHA)
-    rate_tools = (DYNO_UNIFORM, DYNO_POISSON, WRK2, OHA)
+    closed_tools = (DYNO_RING, DYNO_EPOLL, FLOOR, WRK, OHA)
+    rate_tools = (DYNO_UNIFORM, DYNO_POISSON, DYNO_AUTO, WRK2, OHA)
     idle_tools = (DYNO_UNIFORM, DYNO_EPOLL_UNIFORM)
     body_ratio = (Comparison("dyno", "wrk", 0.4),)
     return (
@@ -92,6 +102,8 @@ def arguments(tool, measurement, url, seconds):
             *paced,
             *tool.options,
         )
+    if tool.program == "floor":
+        return ("floor", url, connections, str(seconds))
     if tool.program == "oha":
         paced = () if rate is None else ("-q", str(rate))
         load = ("-z", f"{seconds}s", "-c", connections, "--worker-threads", "1", "--no-tui")

@@ -144,7 +144,9 @@ def test_command_lines():
 
     dyno = "dyno load http://here/ -c 64 -d 10s --format json --quiet --threads 1"
     assert line(plan.DYNO_EPOLL, CLOSED) == f"{dyno} --engine epoll"
-    assert line(plan.DYNO_UNIFORM, RATE) == f"{dyno} --rate 5000/s --arrivals uniform"
+    assert line(plan.DYNO_UNIFORM, RATE) == f"{dyno} --rate 5000/s --arrivals uniform --pacing exact"
+    assert line(plan.DYNO_AUTO, RATE) == f"{dyno} --rate 5000/s --pacing auto"
+    assert line(plan.FLOOR, CLOSED) == "floor http://here/ 64 10"
     assert line(plan.WRK, CLOSED) == "wrk -t1 -c64 -d10s http://here/"
     assert line(plan.WRK2, RATE) == "wrk2 -t1 -c64 -d10s -R5000 http://here/"
     assert line(plan.OHA, RATE) == "oha -z 10s -c 64 --worker-threads 1 --no-tui -q 5000 http://here/"
@@ -182,7 +184,7 @@ def test_what_is_there_is_skipped_and_what_failed_is_not(tmp_path):
     rows = record.read(tmp_path)
     assert record.done(rows) == {("closed-64", 1, "wrk")}
     asked = compare.options(["--out", str(tmp_path), "--rounds", "2"])
-    programs = {"wrk": "wrk", "oha": "oha", "dyno": None, "wrk2": None, "truth-server": None}
+    programs = {"wrk": "wrk", "oha": "oha", "dyno": None, "wrk2": None, "floor": None, "truth-server": None}
     place = compare.Place(programs, (), (), 20_000)
     left = [
         (number, tool.name)

@@ -660,6 +660,7 @@ mod page {
                 "replay" => replay = Some(folder.join(value)),
                 "stages" => assert!(value.parse::<Stages>().is_ok(), "{value}"),
                 "slo" => assert!(value.parse::<Slos>().is_ok(), "{value}"),
+                "redirects" => assert!(value.parse::<u32>().is_ok(), "{value}"),
                 "rate" => assert!(value.parse::<dyno_model::Rate>().is_ok(), "{value}"),
                 _ => panic!("{command}: the test doesn't know --{flag}"),
             }
