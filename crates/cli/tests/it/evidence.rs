@@ -46,8 +46,10 @@ fn the_eight_stacks_of_2026_11_24_are_reported_again() {
     assert_eq!(output.results.len(), published.len());
     for (now, then) in output.results.iter().zip(published) {
         assert_eq!((&now.stack, now.operation, now.metric), (&then.stack, then.operation, then.metric));
-        // What others took is adjusted for since then: little, on a machine that was nearly calm.
-        assert!((now.estimate / then.estimate - 1.0).abs() < 0.02, "{now:?} {then:?}");
+        // Slices that were left out then are adjusted and counted now: within what was published, and mostly near it.
+        let within = then.low.is_none_or(|low| low <= now.estimate)
+            && then.high.is_none_or(|high| now.estimate <= high);
+        assert!(within && (now.estimate / then.estimate - 1.0).abs() < 0.25, "{now:?} {then:?}");
     }
     let outcome = |id: &str| output.checks.iter().find(|check| check.id == id).unwrap().outcome;
     assert_eq!(output.checks.len(), 8);
