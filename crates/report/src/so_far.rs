@@ -12,7 +12,8 @@ use crate::figures::number;
 /// Columns of one operation.
 const COLUMN: usize = 24;
 
-/// A head and a line for each stack: its ratio with the interval that its blocks give. `=` is a tie, `?` not yet decided, `!` no verdict.
+/// A head, a line for each stack, and who is fastest where that is known. A stack's line has its ratio with the interval that its blocks
+/// give: `=` is a tie, `?` not yet decided, `!` no verdict.
 pub fn so_far(run: &Run, analysis: &Analysis) -> Vec<String> {
     let others: Vec<&StackName> = run
         .prepared
@@ -35,7 +36,19 @@ pub fn so_far(run: &Run, analysis: &Analysis) -> Vec<String> {
             .map(|&operation| format!("{:<COLUMN$}", cell(analysis, stack, operation)));
         lines.push(format!("  {:<width$}  {}", stack.to_string(), cells.collect::<String>().trim_end()));
     }
+    lines.push(format!("  {:<width$}  {}", "fastest", fastest(run, analysis).trim_end()));
     lines
+}
+
+/// The stack of each operation whose rank is surely the first; a dash where none is yet.
+fn fastest(run: &Run, analysis: &Analysis) -> String {
+    let first = |operation: Operation| {
+        let found = analysis.results.iter().find(|one| {
+            one.operation == operation && one.metric == Metric::Throughput && one.rank == Some((1, 1))
+        });
+        found.map_or_else(|| "–".to_owned(), |one| one.stack.to_string())
+    };
+    run.plan.operations.iter().map(|&operation| format!("{:<COLUMN$}", first(operation))).collect()
 }
 
 fn cell(analysis: &Analysis, stack: &StackName, operation: Operation) -> String {
@@ -72,6 +85,8 @@ mod tests {
         assert!(calm[0].contains("over flask/gunicorn") && calm[1].contains("after 8 blocks"), "{calm:?}");
         assert!(calm[2].contains("flask/waitress") && calm[2].contains("] ="), "{calm:?}");
         assert!(calm[3].contains("go-bun/go") && !calm[3].contains('?'), "{calm:?}");
+        assert!(calm[4].contains("fastest") && calm[4].contains("go-bun/go"), "{calm:?}");
+        assert!(!lines(0.01, 2)[4].contains("go-bun/go"), "two blocks know no winner");
         assert!(lines(0.3, 4)[2].contains("] ?"), "{:?}", lines(0.3, 4));
         assert!(lines(0.01, 2)[2].contains("[?] !"), "two blocks have no interval: {:?}", lines(0.01, 2));
     }
