@@ -39,12 +39,19 @@ const EXPECTED_SD: f64 = 0.7;
 /// Rounds of the fit: the residual variance and the slopes depend on each other.
 const ROUNDS: usize = 4;
 
-/// What others took in a slice, as covariates. Of the servers' CPUs other processes take what a server wanted only while its threads wait
-/// for a CPU: what they use while a server has nothing to do is no loss, and would follow the stack.
+/// What others took in a slice, as covariates. Other processes take what was wanted only while somebody waits for a CPU: what they use
+/// while nobody of the run has anything to do there is no loss, and would follow the stack. A server waits as its threads do; on the other
+/// CPUs the generator's wait, as a share of the time that it wanted, stands for the database's too.
 pub fn loss(slice: &Slice, cpus: &CpuSets) -> Loss {
     let (server, rest) = (cpus.server.len(), cpus.beside_servers().len());
     let mut parts = slice.machine.parts.unwrap_or_else(|| evenly(slice, server, rest));
     parts.server.foreign_ns = parts.server.foreign_ns.min(slice.usage.wait_ns.unwrap_or(u64::MAX));
+    if slice.machine.parts.is_some() {
+        let (cpu_ns, wait_ns) =
+            (slice.outcome.generator_cpu_ns as f64, slice.outcome.generator_wait_ns as f64);
+        let kept_out = wait_ns / (cpu_ns + wait_ns).max(1.0) * slice.outcome.window_ns as f64 * rest as f64;
+        parts.others.foreign_ns = parts.others.foreign_ns.min(kept_out as u64);
+    }
     let of = |taken_ns: u64, cpus: usize| {
         let time_ns = slice.outcome.window_ns.max(1) as f64 * cpus.max(1) as f64;
         covariate(taken_ns as f64 / time_ns)
@@ -144,10 +151,11 @@ const FOLLOWS: f64 = 0.10;
 /// How often that may be said of two stacks that are disturbed alike.
 const FOLLOWS_LEVEL: f64 = 0.01;
 
-/// By how much more of a CPU others took while the first stack was loaded, over the blocks that have both; `None` where it isn't
-/// surely beyond a tenth.
+/// By how much more of the servers' CPUs others took while the first stack was loaded, over the blocks that have both; `None` where it
+/// isn't surely beyond a tenth. A saturated server wants its CPUs all the time, so that two of them lose the same to the same others;
+/// what database and generator want of theirs is each stack's own.
 pub fn follows(a: &[Option<Loss>], b: &[Option<Loss>]) -> Option<f64> {
-    let total = |loss: &Loss| loss.iter().sum::<f64>();
+    let total = |loss: &Loss| loss[0] + loss[1];
     let pairs = a.iter().zip(b).filter_map(|(a, b)| Some(total(a.as_ref()?) - total(b.as_ref()?)));
     let differences: Vec<f64> = pairs.collect();
     if differences.len() < FIRST_BLOCKS {
@@ -413,6 +421,16 @@ mod tests {
         slice.usage.wait_ns = Some(window_ns);
         assert!((loss(&slice, &run.cpus)[1] - 2f64.ln()).abs() < 1e-6);
         assert!((had_work(&slice, &run.cpus) - 1.0).abs() < 1e-6, "two threads wait for one CPU");
+        // Others fill the database's CPU, where the generator waits for a fifth of the time that it wants.
+        slice.machine.parts = Some(MachineParts { server: half, others: half });
+        (slice.outcome.generator_cpu_ns, slice.outcome.generator_wait_ns) = (40_000_000, 10_000_000);
+        assert!(
+            (loss(&slice, &run.cpus)[3] - (1.0f64 / 0.8).ln()).abs() < 1e-6,
+            "{:?}",
+            loss(&slice, &run.cpus)
+        );
+        slice.outcome.generator_wait_ns = 0;
+        assert_eq!(loss(&slice, &run.cpus)[3], 0.0, "they took what nobody wanted");
         // The same, but the server had nothing to do: it wasn't the limit, and nothing was taken from it.
         slice.usage.wait_ns = Some(0);
         assert_eq!(loss(&slice, &run.cpus)[1], 0.0);
