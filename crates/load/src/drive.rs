@@ -121,7 +121,7 @@ pub fn drive(
             // The threads look at one flag; who asks them to stop sets another.
             match receiver.recv_timeout(STOP_PAUSE) {
                 Ok(Told::Interval(number, interval)) => {
-                    for whole in intervals.add(number, interval) {
+                    for whole in intervals.add(number, *interval) {
                         watcher(News::Interval(&whole));
                     }
                 }
@@ -186,7 +186,7 @@ struct Share<'a> {
 /// What a thread tells.
 enum Told {
     /// An interval with its number.
-    Interval(u64, Interval),
+    Interval(u64, Box<Interval>),
     /// Requests in flight when it was stopped, and how long they are waited for.
     Stopping(u64, Duration),
 }
@@ -216,7 +216,8 @@ impl Share<'_> {
                 // Told shortly after its border.
                 let number = (interval.at.as_nanos() + every_ns / 2) / every_ns;
                 // Nobody listens any more: the load is over.
-                let _ = sender.send(Told::Interval(u64::try_from(number).unwrap_or(u64::MAX), interval));
+                let _ = sender
+                    .send(Told::Interval(u64::try_from(number).unwrap_or(u64::MAX), Box::new(interval)));
             }),
         );
         let stop = self.halt;
