@@ -26,7 +26,7 @@ EXACT = ("--pacing", "exact")
 DYNO_UNIFORM = Tool("dyno-uniform", "dyno", ("--arrivals", "uniform", *EXACT))
 DYNO_POISSON = Tool("dyno-poisson", "dyno", ("--arrivals", "poisson", *EXACT))
 # As its users get it: gathered where a wake-up is dear.
-DYNO_AUTO = Tool("dyno-auto", "dyno", ("--pacing", "auto"))
+DYNO_AUTO = Tool("dyno-auto", "dyno", ("--arrivals", "uniform", "--pacing", "auto"))
 DYNO_EPOLL_UNIFORM = Tool(
     "dyno-epoll-uniform", "dyno", ("--engine", "epoll", "--arrivals", "uniform", *EXACT)
 )

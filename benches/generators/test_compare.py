@@ -145,7 +145,7 @@ def test_command_lines():
     dyno = "dyno load http://here/ -c 64 -d 10s --format json --quiet --threads 1"
     assert line(plan.DYNO_EPOLL, CLOSED) == f"{dyno} --engine epoll"
     assert line(plan.DYNO_UNIFORM, RATE) == f"{dyno} --rate 5000/s --arrivals uniform --pacing exact"
-    assert line(plan.DYNO_AUTO, RATE) == f"{dyno} --rate 5000/s --pacing auto"
+    assert line(plan.DYNO_AUTO, RATE) == f"{dyno} --rate 5000/s --arrivals uniform --pacing auto"
     assert line(plan.FLOOR, CLOSED) == "floor http://here/ 64 10"
     assert line(plan.WRK, CLOSED) == "wrk -t1 -c64 -d10s http://here/"
     assert line(plan.WRK2, RATE) == "wrk2 -t1 -c64 -d10s -R5000 http://here/"

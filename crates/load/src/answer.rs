@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 /// Headers of an answer that are parsed without an allocation, and at most.
 const USUAL_HEADERS: usize = 96;
-pub(crate) const MOST_HEADERS: usize = 4096;
+pub const MOST_HEADERS: usize = 4096;
 /// Largest head of an answer; a longer one isn't an API's.
 pub const LARGEST_HEAD: usize = 64 * 1024;
 /// Most interim answers (1xx) before the answer.

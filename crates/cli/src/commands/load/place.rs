@@ -1,7 +1,8 @@
 //! Names -> the address that is loaded, or all of them. Names are looked up once: a load goes to one server.
 
 use std::{
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    fs, io,
+    net::{SocketAddr, SocketAddrV6, TcpStream, ToSocketAddrs},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -91,12 +92,30 @@ fn unix(socket: &Path) -> Result<Place, LoadCommandError> {
     }
 }
 
+/// The number of a network of this machine, by its name or as it is (RFC 4007, 11.2). The resolver takes zones of some addresses
+/// only.
+fn scope(zone: &str) -> io::Result<u32> {
+    if let Ok(number) = zone.parse() {
+        return Ok(number);
+    }
+    let no_such =
+        |_| io::Error::new(io::ErrorKind::NotFound, format!("this machine has no network `{zone}`"));
+    let number =
+        fs::read_to_string(Path::new("/sys/class/net").join(zone).join("ifindex")).map_err(no_such)?;
+    number.trim().parse().map_err(io::Error::other)
+}
+
 fn addresses(
     host: &str,
     port: u16,
     options: &ConnectionOptions,
 ) -> Result<Vec<SocketAddr>, LoadCommandError> {
     let name = host.to_owned();
+    let zoned = host.split_once('%').and_then(|(address, zone)| Some((address.parse().ok()?, zone)));
+    if let Some((address, zone)) = zoned {
+        let scope = scope(zone).map_err(|source| LoadCommandError::Name { name, source })?;
+        return Ok(vec![SocketAddrV6::new(address, port, 0, scope).into()]);
+    }
     let all: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(all) => all.collect(),
         Err(source) => return Err(LoadCommandError::Name { name, source }),
@@ -117,6 +136,12 @@ fn addresses(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_is_a_network_of_this_machine() {
+        assert_eq!((scope("7").unwrap(), scope("lo").unwrap() > 0), (7, true));
+        assert!(scope("no-such").unwrap_err().to_string().contains("no-such"));
+    }
 
     #[test]
     fn which_address_it_is_is_said() {
