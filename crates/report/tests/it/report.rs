@@ -166,20 +166,20 @@ fn a_refused_stack_is_greyed_in_its_place_with_its_words() {
     assert_eq!(grey.len(), 2, "one in each operation: {first}");
     for row in grey {
         assert!(row.starts_with(" data-s=\"go-bun/go\""), "{row}");
-        assert!(row.contains("no verdict: the server used 50 % of its CPUs when it was saturated"), "{row}");
+        assert!(row.contains("no verdict: the server had work for 50 % of its CPUs' time"), "{row}");
         // Its figure and its interval are there, and its estimate is hollow.
         assert!(row.contains(" [") && row.contains("class=\"h\"") && row.contains("class=\"i s0\""), "{row}");
     }
     let sentence = &analysis.sentences[0];
     assert!(!sentence.contains("go-bun/go has"), "of those ranked: {sentence}");
-    assert!(sentence.contains("; not ranked: go-bun/go, because the server used 50 %"), "{sentence}");
+    assert!(sentence.contains("; not ranked: go-bun/go, because the server had work for 50 %"), "{sentence}");
     // In its place: the fastest, before those that have ranks.
     let place = |name: &str| first.find(&format!("data-s=\"{name}\"")).unwrap();
     assert!(place("go-bun/go") < place("flask/gunicorn"), "{first}");
     let table = dyno_report::table(&run, &analysis, Screen::default());
     let lines: Vec<&str> = table.lines().collect();
     let at = lines.iter().position(|line| line.starts_with("  go-bun/go")).unwrap();
-    assert!(lines[at + 1].starts_with("    ! no verdict: the server used 50 %"), "{table}");
+    assert!(lines[at + 1].starts_with("    ! no verdict: the server had work for 50 %"), "{table}");
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{table}");
 }
 
