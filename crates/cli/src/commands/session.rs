@@ -69,7 +69,8 @@ pub fn rehearse(
     let chosen = choose(plan, &traces);
     folder.write_rehearsal(&Rehearsal { format: FORMAT, traces })?;
     if !workshop.common.quiet {
-        let words = chosen.design.rehearsal.iter().flat_map(|choice| &choice.words);
+        let reach = reach(&chosen, 0.0);
+        let words = chosen.design.rehearsal.iter().flat_map(|choice| &choice.words).chain(&reach);
         words.for_each(|words| eprintln!("{words}"));
     }
     Ok(chosen)
