@@ -86,7 +86,8 @@ pub fn settle(plan: &Plan, traces: &[Trace]) -> Plan {
 }
 
 /// What differences a run can tell in its time, and in three times as much where that isn't enough: a sentence, from what was seen
-/// before its first number. `elapsed_s` is the part of its budget that is spent. `None` where nothing is known of the noise.
+/// before its first number. `elapsed_s` is the part of its budget that is spent. `None` where nothing is known of the noise, or too few blocks
+/// fit for an interval.
 pub fn reach(plan: &Plan, elapsed_s: f64) -> Option<String> {
     let block_sd = plan.design.rehearsal.as_ref()?.block_sd?;
     let (budget_s, block_s) = (plan.design.budget.0.as_secs_f64(), length_s(plan));
@@ -97,6 +98,9 @@ pub fn reach(plan: &Plan, elapsed_s: f64) -> Option<String> {
     let minutes = |blocks: u32| ((elapsed_s + f64::from(blocks) * block_s) / 60.0).ceil();
     let told = |blocks| told(block_sd, blocks, plan.design.looks);
     let now = blocks(budget_s);
+    if !told(now).is_finite() {
+        return None;
+    }
     let longer = blocks(LONGER * budget_s);
     // What a fresh start brings is no fault of the machine.
     let between_sd = if plan.design.looks { BETWEEN_SD } else { TABLE_BETWEEN_SD };
@@ -414,6 +418,9 @@ mod tests {
             reach(&plan, 60.0).unwrap()
         };
         let (calm, noisy) = (of(0.02), of(0.4));
+        let mut few = plan.clone();
+        (few.design.blocks, few.design.most_blocks) = (2, 2);
+        assert_eq!(reach(&few, 60.0), None, "two blocks have no interval");
         assert!(calm.starts_with("differences under about "), "{calm}");
         assert!(noisy.starts_with("this machine is noisy: differences under about "), "{noisy}");
         assert!(noisy.contains("--budget 24m would tell"), "{noisy}");
